@@ -1,0 +1,1 @@
+//! Analysis: a sealed study in, one report out.

@@ -1,0 +1,1 @@
+//! Configuration: joins the rooms' own structs from a TOML file, the environment and flags.

@@ -1,0 +1,15 @@
+//! Findings: what was found, how sure, where, by what; and the report that holds them.
+//!
+//! In: readings of a model on an image.   Out: [`Finding`], [`Heatmap`], [`Report`].
+//! Does not know: gRPC, DICOM objects, storage.
+//! Invariants
+//! - Places are always in source pixels of the SOP Instance that is named.
+//! - A finding's probability is calibrated; the logit is never shown.
+#[expect(clippy::module_inception, reason = "the room and its main noun have one name")]
+mod finding;
+mod heatmap;
+mod report;
+
+pub use finding::{CodedConcept, Finding, OperatingPoint, Outcome, Provenance, Region};
+pub use heatmap::Heatmap;
+pub use report::{NotAnalysed, Report};

@@ -1,0 +1,1 @@
+//! Gates translate a protocol to the study room and the ledger's queries, and nothing more.

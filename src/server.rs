@@ -1,0 +1,1 @@
+//! Composition: builds the rooms, starts and stops them.

@@ -1,0 +1,1 @@
+//! Studies: intake of instances, sealing, and the plan of which models read which images.
