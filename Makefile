@@ -1,0 +1,45 @@
+# The door for people: every target says what it does in `make help`. The work itself is in scripts/ and in cargo.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test fmt lint bench clean
+
+# What a target may be told: make demo INPUT=~/study DEVICE=cuda
+INPUT  ?= third_party/testdata/RG1_UNCI.dcm
+OUT    ?= demo-out
+DEVICE ?= cpu
+PORT   ?= 0
+export DEVICE
+
+help: ## Show this help
+	@echo 'overread: DICOM studies in, calibrated findings with heatmaps out. Research use only.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-6s ", $$1, $$2; $$1 = $$2 = ""; sub(/^ +/, ""); print }'
+	@echo
+	@echo 'First time here:  make demo                     a radiograph in, findings and heatmaps in demo-out/ (first run: minutes)'
+	@echo 'Your own images:  make demo INPUT=path          a DICOM file, or a folder of them'
+	@echo 'With a GPU:       make demo DEVICE=cuda         fetches the CUDA libraries too, once'
+	@echo 'Before a change is proposed:  make test'
+
+setup: ## Fetch what builds and tests need into third_party/ (once, 0.6 GB; offline afterwards)
+	@scripts/setup
+
+build: setup ## Build the release binary: target/release/overread
+	cargo build --release --locked
+
+demo: build ## Start a server, send it INPUT over gRPC, show the findings, write OUT (INPUT= OUT= DEVICE= PORT=)
+	@scripts/demo '$(INPUT)' '$(OUT)' '$(PORT)'
+
+test: setup ## Run every check: format, lints, tests, docs, API lint, licences
+	@scripts/test
+
+fmt: ## Format the Rust code
+	cargo fmt
+
+lint: setup ## Run the lints alone, warnings denied
+	cargo clippy --all-targets --locked -- -D warnings
+
+bench: setup ## Run the benchmarks (quiet machine, please)
+	cargo bench --locked
+
+clean: ## Remove build results and demo output; third_party/ stays
+	rm -rf target demo-out
