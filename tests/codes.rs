@@ -1,4 +1,5 @@
 //! The closed code set is one table: `src/error/code.rs`. The API's enum and the administrator's table say the same, word for word.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
 use overread::error::{Retry, Row, TABLE};
 
 #[test]
@@ -10,7 +11,8 @@ fn the_api_enum_is_the_code_table() {
     }
     let proto = read("proto/overread/v1/code.proto");
     let body = proto.split_once("enum Code {").expect("code.proto declares the enum").1;
-    let found: Vec<&str> = body.lines().map(str::trim).skip_while(|line| !line.starts_with("CODE_UNSPECIFIED")).collect();
+    let found: Vec<&str> =
+        body.lines().map(str::trim).skip_while(|line| !line.starts_with("CODE_UNSPECIFIED")).collect();
     let found = found.into_iter().take_while(|line| *line != "}").map(str::to_owned).collect();
     compare("proto/overread/v1/code.proto", &wanted, &found);
 }

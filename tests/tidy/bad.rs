@@ -14,7 +14,11 @@ fn check(path: &str, text: &str, wanted: &[(&str, &str)]) {
 fn imports_point_down() {
     const RULE: &str = "imports point down";
     check("src/pixel/value.rs", "use crate::dicom::Header;", &[]);
-    check("src/pixel/value.rs", "use crate::{error::{Code, Error}, ledger::Ledger, uid};", &[(RULE, "pixel names ledger")]);
+    check(
+        "src/pixel/value.rs",
+        "use crate::{error::{Code, Error}, ledger::Ledger, uid};",
+        &[(RULE, "pixel names ledger")],
+    );
     check("src/infer/lane.rs", "fn f() -> crate::finding::Finding { f() }", &[(RULE, "infer names finding")]);
     check("src/uid.rs", "use crate::error::Result;", &[]);
     check("src/error/mod.rs", "use crate::uid::Uid;", &[(RULE, "error names uid")]);
@@ -57,7 +61,11 @@ fn no_panics_in_the_service() {
     check("src/study/plan.rs", "fn f(x: Option<u8>) -> u8 { x.expect(\"holds\") }", &[(RULE, "expect")]);
     check("src/study/plan.rs", "fn f(x: Vec<Option<u8>>) { x.into_iter().map(Option::unwrap); }", &[(RULE, "unwrap")]);
     check("src/study/plan.rs", "fn f() { select! { _ = g() => panic!(\"no\") } }", &[(RULE, "panic")]);
-    check("src/study/plan.rs", "#[expect(dead_code, reason = \"why\")] fn f(x: Option<u8>) -> u8 { x.unwrap_or(1) }", &[]);
+    check(
+        "src/study/plan.rs",
+        "#[expect(dead_code, reason = \"why\")] fn f(x: Option<u8>) -> u8 { x.unwrap_or(1) }",
+        &[],
+    );
     check("src/study/plan.rs", "#[cfg(test)] mod tests { #[test] fn f() { g().unwrap(); panic!() } }", &[]);
     check("src/study/plan.rs", "#[cfg(test)] use std::fmt; fn f(x: Option<u8>) { x.unwrap(); }", &[(RULE, "unwrap")]);
     check("tests/path.rs", "fn f(x: Option<u8>) -> u8 { x.unwrap() }", &[]);

@@ -5,7 +5,7 @@ use crate::{
 };
 
 /// Room and floor. A room imports only from rooms on lower floors; on floor 0 and floor 10 the order of this table decides.
-pub const ROOMS: &[(&str, u8)] = &[
+pub(super) const ROOMS: &[(&str, u8)] = &[
     ("error", 0),
     ("uid", 0),
     ("dicom", 1),
@@ -28,9 +28,15 @@ pub const ROOMS: &[(&str, u8)] = &[
 /// Foreign crates, and the one folder that may name them.
 const FENCES: &[(&[&str], &str)] = &[
     (&["tch", "torch_sys"], "src/infer/engine"),
-    (&["tonic", "tonic_prost", "tonic_health", "tonic_reflection", "tonic_types", "prost", "prost_types"], "src/gate/grpc"),
+    (
+        &["tonic", "tonic_prost", "tonic_health", "tonic_reflection", "tonic_types", "prost", "prost_types"],
+        "src/gate/grpc",
+    ),
     (&["rusqlite"], "src/ledger"),
-    (&["turbojpeg_sys", "dicom_pixeldata", "dicom_object", "dicom_core", "dicom_parser", "dicom_encoding"], "src/dicom"),
+    (
+        &["turbojpeg_sys", "dicom_pixeldata", "dicom_object", "dicom_core", "dicom_parser", "dicom_encoding"],
+        "src/dicom",
+    ),
     (&["axum"], "src/gate/web"),
     (&["arrow", "parquet"], "src/screening/results"),
     (&["png", "colorous"], "src/pixel"),
@@ -54,16 +60,19 @@ const PURE: &[&str] = &[
 ];
 
 /// Enums whose matches list their variants, with the short names that they go by in state tables.
-const LISTED: &[&str] = &["State", "S", "Event", "E", "Code", "TargetState", "Receipt", "ReceiptOutcome", "Class", "Stage"];
+const LISTED: &[&str] =
+    &["State", "S", "Event", "E", "Code", "TargetState", "Receipt", "ReceiptOutcome", "Class", "Stage"];
 
-const NAMELESS: &[&str] =
-    &["util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "base", "core2", "handler", "handlers"];
+const NAMELESS: &[&str] = &[
+    "util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "base", "core2", "handler",
+    "handlers",
+];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Everything that is wrong with a file.
-pub fn broken(source: &Source) -> Vec<Offence> {
+pub(super) fn broken(source: &Source) -> Vec<Offence> {
     type Rule = fn(&Source) -> Vec<(usize, String)>;
     const RULES: &[(&str, Rule)] = &[
         ("imports point down", imports),
@@ -162,7 +171,10 @@ fn fences(source: &Source) -> Vec<(usize, String)> {
                 found.push((tokens[at].line, format!("{name} outside {folder}")));
             }
         }
-        if name == "dicom" && !inside("src/dicom") && tokens.get(at + 2).is_some_and(|t| DICOM_CRATE.contains(&t.text.as_str())) {
+        if name == "dicom"
+            && !inside("src/dicom")
+            && tokens.get(at + 2).is_some_and(|t| DICOM_CRATE.contains(&t.text.as_str()))
+        {
             found.push((tokens[at].line, "the crate dicom outside src/dicom".to_owned()));
         }
     }
@@ -232,7 +244,8 @@ fn catch_alls(source: &Source) -> Vec<(usize, String)> {
         if open < tokens.len() {
             let patterns = patterns_of(&tokens, open);
             let ours = |pattern: &&[Token]| {
-                (0..pattern.len()).any(|at| LISTED.contains(&pattern[at].text.as_str()) && starts(pattern, at + 1, &["::"]))
+                (0..pattern.len())
+                    .any(|at| LISTED.contains(&pattern[at].text.as_str()) && starts(pattern, at + 1, &["::"]))
             };
             let catch_all = patterns.iter().find(|pattern| pattern.len() == 1 && pattern[0].text == "_");
             if let Some(arm) = catch_all.filter(|_| patterns.iter().any(ours)) {
@@ -289,14 +302,21 @@ fn clocks(source: &Source) -> Vec<(usize, String)> {
         return Vec::new();
     }
     let tokens = source.code();
-    let clock = |at: &usize| matches!(tokens[*at].text.as_str(), "Instant" | "SystemTime") && starts(&tokens, at + 1, &["::", "now"]);
+    let clock = |at: &usize| {
+        matches!(tokens[*at].text.as_str(), "Instant" | "SystemTime") && starts(&tokens, at + 1, &["::", "now"])
+    };
     (0..tokens.len()).filter(clock).map(|at| (tokens[at].line, format!("{}::now", tokens[at].text))).collect()
 }
 
 fn names(source: &Source) -> Vec<(usize, String)> {
     let parts = source.path.trim_end_matches(".rs").split('/').map(|part| (1, part));
-    let inline = source.tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| (pair[1].line, pair[1].text.as_str()));
-    parts.chain(inline).filter(|(_, name)| NAMELESS.contains(name)).map(|(line, name)| (line, name.to_owned())).collect()
+    let inline =
+        source.tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| (pair[1].line, pair[1].text.as_str()));
+    parts
+        .chain(inline)
+        .filter(|(_, name)| NAMELESS.contains(name))
+        .map(|(line, name)| (line, name.to_owned()))
+        .collect()
 }
 
 fn header(source: &Source) -> Vec<(usize, String)> {
@@ -316,7 +336,15 @@ fn header(source: &Source) -> Vec<(usize, String)> {
 
 fn foreign_words(source: &Source) -> Vec<(usize, String)> {
     // Put together here so that this file does not find itself.
-    let words = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["pypi", ".org"], ["pythonhosted", ".org"], ["registry.npmjs", ".org"]].map(|parts| parts.concat());
+    let words = [
+        ["/wo", "rk/"],
+        ["/ro", "ot/"],
+        ["/ho", "me/"],
+        ["pypi", ".org"],
+        ["pythonhosted", ".org"],
+        ["registry.npmjs", ".org"],
+    ]
+    .map(|parts| parts.concat());
     let mut found = Vec::new();
     for (index, line) in source.text.lines().enumerate() {
         for word in words.iter().filter(|word| line.contains(word.as_str())) {

@@ -3,23 +3,23 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// One token; brackets of any kind are tokens, `::` and `=>` are one each.
 #[derive(Debug, Clone)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) line: usize,
     /// Inside an item under `#[cfg(test)]` or `#[test]`.
-    pub test: bool,
+    pub(super) test: bool,
 }
 
 /// A file, by its path from the repository's root.
-pub struct Source {
-    pub path: String,
-    pub text: String,
+pub(super) struct Source {
+    pub(super) path: String,
+    pub(super) text: String,
     /// Empty for files that are not Rust.
-    pub tokens: Vec<Token>,
+    pub(super) tokens: Vec<Token>,
 }
 
 impl Source {
-    pub fn new(path: &str, text: String) -> Source {
+    pub(super) fn new(path: &str, text: String) -> Source {
         let mut tokens = Vec::new();
         if path.ends_with(".rs") {
             let stream: TokenStream = text.parse().unwrap_or_else(|error| panic!("{path} is not Rust: {error}"));
@@ -34,7 +34,7 @@ impl Source {
     }
 
     /// What runs in the service: tokens outside tests.
-    pub fn code(&self) -> Vec<Token> {
+    pub(super) fn code(&self) -> Vec<Token> {
         self.tokens.iter().filter(|token| !token.test).cloned().collect()
     }
 }
@@ -75,7 +75,8 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
 fn mark_tests(tokens: &mut [Token]) {
     let mut at = 0;
     while at < tokens.len() {
-        let is_test = starts(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]"]) || starts(tokens, at, &["#", "[", "test", "]"]);
+        let is_test = starts(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]"])
+            || starts(tokens, at, &["#", "[", "test", "]"]);
         if !is_test {
             at += 1;
             continue;
@@ -94,12 +95,12 @@ fn mark_tests(tokens: &mut [Token]) {
 }
 
 /// Whether the tokens from `at` on are these.
-pub fn starts(tokens: &[Token], at: usize, wanted: &[&str]) -> bool {
+pub(super) fn starts(tokens: &[Token], at: usize, wanted: &[&str]) -> bool {
     tokens.len() >= at + wanted.len() && wanted.iter().zip(&tokens[at..]).all(|(text, token)| token.text == *text)
 }
 
 /// The index of the bracket that closes the one at `open`; the last token when there is none.
-pub fn close_of(tokens: &[Token], open: usize) -> usize {
+pub(super) fn close_of(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate().skip(open) {
         match token.text.as_str() {
