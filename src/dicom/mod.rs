@@ -1,5 +1,25 @@
 //! DICOM: from bytes that nobody trusts to a vetted header and decoded frames.
 //!
-//! In: bytes of a Part 10 file or a bare data set.   Out: [`Instance`] with its [`Header`], and frames of stored samples.
+//! In: bytes of a Part 10 file or a bare data set.   Out: [`Instance`] with its [`Header`], frames of samples, value attributes.
 //! Standard: PS3.5 (encoding), PS3.10 (file format), PS3.3 C.7.6.3 (Image Pixel).
 //! Does not know: windows, models, network, storage.
+//! Invariants
+//! - No parser sees bytes that `prescan` has not walked; no decoder is asked for a size that `header` has not checked.
+//! - A decoded frame has exactly the samples that the header says, or there is none.
+mod attributes;
+mod header;
+mod instance;
+mod layout;
+mod limits;
+mod part10;
+mod photometric;
+mod prescan;
+mod syntax;
+mod values;
+
+pub use header::{Header, Text};
+pub use instance::{Identity, Instance, identify};
+pub use limits::Limits;
+pub use photometric::Photometric;
+pub use syntax::{TRANSFER_SYNTAXES, TransferSyntax, transfer_syntax};
+pub use values::{Function, Lut, Modality, Palette, Voi, Window};

@@ -1,0 +1,299 @@
+//! Walks a data set's element headers, iteratively and without allocating, before any parser sees the bytes.
+//!
+//! The parser behind us trusts lengths (it allocates and zero-fills up to 4 GiB for a file of 112 bytes) and recurses per
+//! sequence level (a stack overflow ends the process). What passes here has lengths within what is there, bounded
+//! nesting and a bounded number of elements. Source: PS3.5 section 7.
+use std::ops::Range;
+
+use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom::core::{Tag, VR};
+use dicom::dictionary_std::StandardDataDictionary;
+
+use crate::error::{Code, Error, Result};
+
+use super::Limits;
+
+/// How element headers are written (PS3.5 section 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Encoding {
+    pub(super) explicit_vr: bool,
+    pub(super) big_endian: bool,
+}
+
+/// Where the pixels lie in the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PixelElement {
+    /// 0x0010 Pixel Data, 0x0008 Float, 0x0009 Double Float; the group is 7FE0.
+    pub(super) element: u16,
+    /// The VR as written; zeros in implicit VR.
+    pub(super) vr: [u8; 2],
+    pub(super) content: Content,
+}
+
+/// Pixel bytes as offsets into the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// One run of bytes.
+    Native(Range<usize>),
+    /// Items of an encapsulated value (PS3.5 A.4); the first is the Basic Offset Table.
+    Fragments(Vec<Range<usize>>),
+}
+
+/// What a walk found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// Where the header ends: the start of the pixel element, or the end of the data set.
+    pub(super) header_end: usize,
+    pub(super) pixels: Option<PixelElement>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Sequence,
+    Item,
+}
+
+/// An open sequence or item; `end` is `None` for undefined length, `implicit` holds inside a UN of undefined length (CP-246).
+#[derive(Clone, Copy)]
+struct Open {
+    kind: Kind,
+    end: Option<usize>,
+    implicit: bool,
+}
+
+/// One element header.
+struct ElementHeader {
+    tag: (u16, u16),
+    vr: [u8; 2],
+    length: u32,
+    size: usize,
+}
+
+const UNDEFINED: u32 = u32::MAX;
+const ITEM: (u16, u16) = (0xFFFE, 0xE000);
+const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
+const SEQUENCE_END: (u16, u16) = (0xFFFE, 0xE0DD);
+
+pub(super) fn truncated(at: usize) -> Error {
+    Error::new(Code::Truncated, format!("the bytes end within the element at offset {at} of the data set"))
+}
+
+fn implausible(what: &str, at: usize) -> Error {
+    Error::new(Code::HeaderImplausible, format!("{what} at offset {at} of the data set"))
+}
+
+/// Walks `bytes`, a data set without file meta group, as far as its pixel element.
+///
+/// `visit` sees each top-level element's tag and value range. What follows the pixels is not read: nothing there changes an image,
+/// and senders append padding. Errors: `Truncated` (ends early), `HeaderImplausible` (contradicts itself), `TooLarge`.
+pub(super) fn walk(
+    bytes: &[u8],
+    encoding: Encoding,
+    limits: &Limits,
+    visit: &mut dyn FnMut((u16, u16), Range<usize>),
+) -> Result<Scan> {
+    walk_from(bytes, encoding, limits, Vec::new(), visit)
+}
+
+/// Walks the items of a sequence in implicit VR little endian, as a UN of defined length holds them.
+pub(super) fn walk_items(items: &[u8], limits: &Limits) -> Result<Scan> {
+    let encoding = Encoding { explicit_vr: false, big_endian: false };
+    let sequence = Open { kind: Kind::Sequence, end: Some(items.len()), implicit: true };
+    walk_from(items, encoding, limits, vec![sequence], &mut |_, _| ())
+}
+
+fn walk_from(
+    bytes: &[u8],
+    encoding: Encoding,
+    limits: &Limits,
+    mut open: Vec<Open>,
+    visit: &mut dyn FnMut((u16, u16), Range<usize>),
+) -> Result<Scan> {
+    let mut at = 0;
+    let mut elements = 0u64;
+    loop {
+        close_ended(&mut open, at)?;
+        if at == bytes.len() {
+            return match open.is_empty() {
+                true => Ok(Scan { header_end: at, pixels: None }),
+                false => Err(truncated(at)),
+            };
+        }
+        elements += 1;
+        if elements > limits.elements_max {
+            let detail = format!("holds more than {} elements (dicom.elements_max)", limits.elements_max);
+            return Err(Error::new(Code::TooLarge, detail));
+        }
+        let implicit = !encoding.explicit_vr || open.last().is_some_and(|o| o.implicit);
+        let header = read_header(bytes, at, implicit, encoding.big_endian)?;
+        let start = at;
+        at += header.size;
+        if header.tag.0 == 0xFFFE {
+            at = step_item(bytes, &mut open, &header, at)?;
+            continue;
+        }
+        if open.last().is_some_and(|o| o.kind == Kind::Sequence) {
+            return Err(implausible("an element stands where an item should", start));
+        }
+        if open.is_empty() && header.tag.0 == 0x7FE0 && matches!(header.tag.1, 8..=10 | 16) {
+            let pixels = read_pixels(bytes, &header, at, encoding)?;
+            return Ok(Scan { header_end: start, pixels: Some(pixels) });
+        }
+        let limit = open.iter().rev().find_map(|o| o.end).unwrap_or(bytes.len());
+        if header.length == UNDEFINED || &header.vr == b"SQ" || (implicit && is_sequence(header.tag)) {
+            if open.is_empty() {
+                visit(header.tag, at..at);
+            }
+            if header.length == UNDEFINED && !matches!(&header.vr, b"SQ" | b"UN" | [0, 0]) {
+                return Err(implausible("an element that is no sequence has undefined length", start));
+            }
+            let end = match header.length {
+                UNDEFINED => None,
+                length => Some(advance(bytes, at, length, limit)?),
+            };
+            open.push(Open { kind: Kind::Sequence, end, implicit: implicit || &header.vr == b"UN" });
+            if open.iter().filter(|o| o.kind == Kind::Sequence).count() > limits.depth_max {
+                let detail = format!("nests sequences deeper than {} (dicom.depth_max)", limits.depth_max);
+                return Err(Error::new(Code::TooLarge, detail));
+            }
+        } else {
+            let end = advance(bytes, at, header.length, limit)?;
+            if open.is_empty() {
+                visit(header.tag, at..end);
+            }
+            at = end;
+        }
+    }
+}
+
+/// In implicit VR only the dictionary tells a sequence, and the parser descends into it.
+fn is_sequence(tag: (u16, u16)) -> bool {
+    StandardDataDictionary.by_tag(Tag(tag.0, tag.1)).is_some_and(|entry| entry.vr().relaxed() == VR::SQ)
+}
+
+/// Closes what ends exactly here. Being past an end means that a length inside was larger than its parent's.
+fn close_ended(open: &mut Vec<Open>, at: usize) -> Result<()> {
+    while let Some(Open { end: Some(end), .. }) = open.last() {
+        if at > *end {
+            return Err(implausible("an element reaches beyond the item that holds it", at));
+        }
+        if at < *end {
+            break;
+        }
+        open.pop();
+    }
+    Ok(())
+}
+
+fn advance(bytes: &[u8], at: usize, length: u32, limit: usize) -> Result<usize> {
+    match at.checked_add(length as usize) {
+        Some(end) if end <= limit => Ok(end),
+        Some(end) if end <= bytes.len() => Err(implausible("an element reaches beyond the item that holds it", at)),
+        _ => Err(truncated(at)),
+    }
+}
+
+fn step_item(bytes: &[u8], open: &mut Vec<Open>, header: &ElementHeader, at: usize) -> Result<usize> {
+    match (header.tag, open.last().copied()) {
+        (ITEM, Some(Open { kind: Kind::Sequence, implicit, .. })) => {
+            let limit = open.iter().rev().find_map(|o| o.end).unwrap_or(bytes.len());
+            let end = match header.length {
+                UNDEFINED => None,
+                length => Some(advance(bytes, at, length, limit)?),
+            };
+            open.push(Open { kind: Kind::Item, end, implicit });
+        }
+        (ITEM_END, Some(Open { kind: Kind::Item, .. })) | (SEQUENCE_END, Some(Open { kind: Kind::Sequence, .. })) => {
+            open.pop();
+        }
+        _ => return Err(implausible("an item or delimiter stands where none can be", at)),
+    }
+    Ok(at)
+}
+
+fn word(bytes: &[u8], at: usize, big_endian: bool) -> Option<u16> {
+    let pair: [u8; 2] = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+    Some(if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
+}
+
+fn long(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
+    let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
+}
+
+const LONG_VRS: [&[u8; 2]; 13] =
+    [b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"];
+const SHORT_VRS: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+];
+
+/// Whether two bytes are a VR of PS3.5 section 6.2.
+pub(super) fn is_vr(vr: &[u8]) -> bool {
+    LONG_VRS.iter().chain(&SHORT_VRS).any(|known| known.as_slice() == vr)
+}
+
+fn read_header(bytes: &[u8], at: usize, implicit: bool, big_endian: bool) -> Result<ElementHeader> {
+    let read = || -> Option<Result<ElementHeader>> {
+        let tag = (word(bytes, at, big_endian)?, word(bytes, at + 2, big_endian)?);
+        if implicit || tag.0 == 0xFFFE {
+            let length = long(bytes, at + 4, big_endian)?;
+            return Some(Ok(ElementHeader { tag, vr: [0, 0], length, size: 8 }));
+        }
+        let vr: [u8; 2] = bytes.get(at + 4..at + 6)?.try_into().ok()?;
+        if !is_vr(&vr) {
+            return Some(Err(implausible("an element has no valid VR", at)));
+        }
+        let (length, size) = match LONG_VRS.contains(&&vr) {
+            true => (long(bytes, at + 8, big_endian)?, 12),
+            false => (u32::from(word(bytes, at + 6, big_endian)?), 8),
+        };
+        Some(Ok(ElementHeader { tag, vr, length, size }))
+    };
+    read().unwrap_or_else(|| Err(truncated(at)))
+}
+
+fn read_pixels(bytes: &[u8], header: &ElementHeader, at: usize, encoding: Encoding) -> Result<PixelElement> {
+    let content = match header.length {
+        UNDEFINED => Content::Fragments(read_fragments(bytes, at, encoding.big_endian)?),
+        length => Content::Native(at..advance(bytes, at, length, bytes.len())?),
+    };
+    Ok(PixelElement { element: header.tag.1, vr: header.vr, content })
+}
+
+fn read_fragments(bytes: &[u8], mut at: usize, big_endian: bool) -> Result<Vec<Range<usize>>> {
+    let mut fragments = Vec::new();
+    loop {
+        let header = read_header(bytes, at, true, big_endian)?;
+        at += header.size;
+        match (header.tag, header.length) {
+            (SEQUENCE_END, _) => return Ok(fragments),
+            (ITEM, UNDEFINED) => return Err(fragment_invalid("an item of undefined length")),
+            (ITEM, length) => {
+                let end = advance(bytes, at, length, bytes.len())?;
+                fragments.push(at..end);
+                at = end;
+            }
+            _ => return Err(fragment_invalid("something else than an item")),
+        }
+    }
+}
+
+fn fragment_invalid(what: &str) -> Error {
+    Error::new(Code::PixelLayoutInvalid, format!("the encapsulated pixel data holds {what}"))
+}
+
+/// The first level of a bare data set's bytes guessed from its first element, or `None` if it looks like no data set at all.
+///
+/// A data set that starts without a file meta group starts with group 0008 in all objects that this server reads.
+pub(super) fn sniff(bytes: &[u8]) -> Option<Encoding> {
+    let head = bytes.get(..8)?;
+    let explicit_vr = is_vr(&head[4..6]);
+    match (head[0], head[1], explicit_vr) {
+        (8, 0, true) => Some(Encoding { explicit_vr, big_endian: false }),
+        (0, 8, true) => Some(Encoding { explicit_vr, big_endian: true }),
+        // Implicit VR: the length of a first element (group length, charset, image type) is small.
+        (8, 0, false) if head[6] == 0 && head[7] == 0 => Some(Encoding { explicit_vr, big_endian: false }),
+        _ => None,
+    }
+}
