@@ -1,0 +1,181 @@
+//! Intake: the one way of an instance into the house, whichever gate it came through.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    dicom::{self, Instance, Limits},
+    error::{Code, Error, Result},
+    ledger::{self, Ledger, NewInstance, Receipt, State, StudyRow},
+    study::{
+        SealedBy,
+        state::{Event, on_event, on_event_logged},
+    },
+    uid::Uid,
+};
+
+/// Which gate an instance came through. A closed set: it is stored and may label a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The gRPC API.
+    Grpc,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Source::Grpc => "grpc",
+        }
+    }
+}
+
+/// What became of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable.
+    Stored,
+    /// The same bytes were durable before.
+    Duplicate,
+    /// The UID is taken by other bytes; both are kept, the first is analysed.
+    Conflict,
+    /// Not taken.
+    Refused(Error),
+}
+
+/// The answer for one instance. It is given only after what it says is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceReceipt {
+    /// SOP Instance UID, where it could be read.
+    pub sop_instance: Option<Uid>,
+    /// Study Instance UID, where it could be read.
+    pub study: Option<Uid>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Takes instances and seals studies.
+#[derive(Clone)]
+pub struct Intake {
+    ledger: Ledger,
+    limits: Arc<Limits>,
+    class: u8,
+}
+
+impl Intake {
+    /// An intake that writes to `ledger`; work is of class Routine.
+    pub fn new(ledger: Ledger, limits: Limits) -> Intake {
+        Intake { ledger, limits: Arc::new(limits), class: 1 }
+    }
+
+    /// Vets, stores and answers for one instance: `bytes` is a whole Part 10 file or data set.
+    ///
+    /// A refusal is answered, recorded where the study is known, and never an error of the call: others go on.
+    /// Cancel safety: dropped before the answer, the instance may or may not be stored; sending it again is harmless.
+    pub async fn take(&self, bytes: Bytes, source: Source) -> InstanceReceipt {
+        let limits = Arc::clone(&self.limits);
+        let to_read = bytes.clone();
+        // Parsing and hashing are CPU work: off the async threads.
+        let vetted = tokio::task::spawn_blocking(move || vet(&to_read, &limits)).await;
+        let vetted = match vetted {
+            Ok(vetted) => vetted,
+            Err(_) => Err((None, None, Error::internal("reading the instance failed unexpectedly"))),
+        };
+        match vetted {
+            Ok(new) => self.store(new.into_new_instance(bytes, source)).await,
+            Err((study, sop_instance, error)) => self.refuse(study, sop_instance, error).await,
+        }
+    }
+
+    /// Seals a study: it will be analysed. Harmless when it is sealed already.
+    ///
+    /// Errors: `NotFound`; those of the ledger.
+    pub async fn seal(&self, study: &Uid, by: SealedBy) -> Result<StudyRow> {
+        let seal = on_event_logged(
+            |row| Event::Seal { stored: row.map_or(0, |row| row.instances) },
+            self.class,
+            move |state| match state {
+                State::Refused => vec![ledger::Event::StudyRefused],
+                State::Open | State::Sealed | State::Planned | State::Reported | State::Quarantined => {
+                    vec![ledger::Event::StudySealed { by: by.as_str().to_owned() }]
+                }
+            },
+        );
+        let decide: ledger::Decide = Box::new(move |row| {
+            if row.is_none() {
+                return Err(Error::new(Code::NotFound, "no such study is here"));
+            }
+            let mut change = seal(row)?;
+            if change.state.is_some() {
+                change.sealed_by = Some(by.as_str().to_owned());
+            }
+            Ok(change)
+        });
+        self.ledger.change(study, decide).await
+    }
+
+    async fn store(&self, new: NewInstance) -> InstanceReceipt {
+        let (study, sop_instance) = (Some(new.study.clone()), Some(new.sop_instance.clone()));
+        let outcome = match self.ledger.store(new, on_event(|_| Event::InstanceStored, self.class)).await {
+            Ok(Receipt::Stored { .. }) => Outcome::Stored,
+            Ok(Receipt::Duplicate { .. }) => Outcome::Duplicate,
+            Ok(Receipt::Conflict) => Outcome::Conflict,
+            Err(error) => return self.refuse(study, sop_instance, error).await,
+        };
+        InstanceReceipt { sop_instance, study, outcome }
+    }
+
+    async fn refuse(&self, study: Option<Uid>, sop_instance: Option<Uid>, error: Error) -> InstanceReceipt {
+        let error = match &sop_instance {
+            Some(uid) => error.about_instance(uid.as_str()),
+            None => error,
+        };
+        let decide = on_event(|_| Event::InstanceRefused, self.class);
+        if let Err(log) = self.ledger.refuse(study.clone(), sop_instance.clone(), &error, decide).await {
+            // The sender still gets its answer; only the record of the refusal is missing.
+            tracing::warn!(code = %log.code, refused = %error.code, "refusal not recorded");
+        }
+        tracing::debug!(code = %error.code, "instance refused");
+        InstanceReceipt { sop_instance, study, outcome: Outcome::Refused(error) }
+    }
+}
+
+/// What intake keeps of a vetted instance.
+struct Vetted {
+    header: dicom::Header,
+    sha256: [u8; 32],
+}
+
+type Rejected = (Option<Uid>, Option<Uid>, Error);
+
+fn vet(bytes: &Bytes, limits: &Limits) -> std::result::Result<Vetted, Rejected> {
+    match Instance::read(bytes, limits) {
+        Ok(instance) => Ok(Vetted { header: instance.header().clone(), sha256: Sha256::digest(bytes).into() }),
+        Err(error) => {
+            let identity = dicom::identify(bytes, limits);
+            Err((identity.study, identity.sop_instance, error))
+        }
+    }
+}
+
+impl Vetted {
+    fn into_new_instance(self, bytes: Bytes, source: Source) -> NewInstance {
+        let header = self.header;
+        let header_json = serde_json::json!({
+            "modality": header.modality, "rows": header.rows, "columns": header.columns, "frames": header.frames,
+        })
+        .to_string();
+        NewInstance {
+            study: header.study,
+            series: header.series,
+            sop_instance: header.sop_instance,
+            sop_class: header.sop_class,
+            transfer_syntax: header.transfer_syntax,
+            patient_key: header.patient_key,
+            sha256: self.sha256,
+            bytes,
+            source: source.as_str().to_owned(),
+            header_json,
+        }
+    }
+}
