@@ -1,19 +1,20 @@
 # The door for people: every target says what it does in `make help`. The work itself is in scripts/ and in cargo.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint bench clean
+.PHONY: help setup build demo install test fmt lint bench clean
 
 # What a target may be told: make demo INPUT=~/study DEVICE=cuda
 INPUT  ?= third_party/testdata/RG1_UNCI.dcm
 OUT    ?= demo-out
 DEVICE ?= cpu
 PORT   ?= 0
+PREFIX ?= /opt/overread
 export DEVICE
 
 help: ## Show this help
 	@echo 'overread: DICOM studies in, calibrated findings with heatmaps out. Research use only.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-6s ", $$1, $$2; $$1 = $$2 = ""; sub(/^ +/, ""); print }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-7s ", $$1, $$2; $$1 = $$2 = ""; sub(/^ +/, ""); print }'
 	@echo
 	@echo 'First time here:  make demo                     a radiograph in, findings and heatmaps in demo-out/ (first run: minutes)'
 	@echo 'Your own images:  make demo INPUT=path          a DICOM file, or a folder of them'
@@ -28,6 +29,9 @@ build: setup ## Build the release binary: target/release/overread
 
 demo: build ## Start a server, send it INPUT over gRPC, show the findings, write OUT (INPUT= OUT= DEVICE= PORT=)
 	@scripts/demo '$(INPUT)' '$(OUT)' '$(PORT)'
+
+install: build ## Lay out binary, libraries and models so that they run from anywhere (PREFIX=/opt/overread)
+	@scripts/install '$(PREFIX)'
 
 test: setup ## Run every check: format, lints, tests, docs, API lint, licences
 	@scripts/test
