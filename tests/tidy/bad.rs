@@ -68,6 +68,7 @@ fn no_panics_in_the_service() {
     );
     check("src/study/plan.rs", "#[cfg(test)] mod tests { #[test] fn f() { g().unwrap(); panic!() } }", &[]);
     check("src/study/plan.rs", "#[cfg(test)] use std::fmt; fn f(x: Option<u8>) { x.unwrap(); }", &[(RULE, "unwrap")]);
+    check("src/study/plan.rs", "fn f(test: &SelfTest) { g(&test.expect); }", &[]);
     check("tests/path.rs", "fn f(x: Option<u8>) -> u8 { x.unwrap() }", &[]);
 }
 

@@ -218,10 +218,10 @@ fn panics(source: &Source) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         let name = tokens[at].text.as_str();
-        let method = matches!(name, "unwrap" | "expect" | "unwrap_err" | "expect_err")
-            && at > 0
-            && matches!(tokens[at - 1].text.as_str(), "." | "::")
-            && tokens.get(at + 1).is_none_or(|next| next.text == "(" || next.text == ")");
+        let called = at > 0 && tokens[at - 1].text == "." && starts(&tokens, at + 1, &["("]);
+        // `Option::unwrap` handed to a `map` is a call, too.
+        let named = at > 0 && tokens[at - 1].text == "::";
+        let method = matches!(name, "unwrap" | "expect" | "unwrap_err" | "expect_err") && (called || named);
         let macros = ["panic", "todo", "unimplemented", "unreachable"];
         if method || (macros.contains(&name) && starts(&tokens, at + 1, &["!"])) {
             found.push((tokens[at].line, name.to_owned()));
