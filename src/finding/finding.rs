@@ -1,36 +1,8 @@
 //! One finding: a label on a source image with a calibrated probability, a place and a provenance.
-use crate::uid::Uid;
-
-/// A coded concept (PS3.16): Code Value, Coding Scheme Designator, Code Meaning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodedConcept {
-    /// Code Value, for example `60046008`.
-    pub value: String,
-    /// Coding Scheme Designator, for example `SCT`.
-    pub scheme: String,
-    /// Code Meaning, for example `Pleural effusion`.
-    pub meaning: String,
-}
-
-/// What the threshold says about a probability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// At or above the threshold.
-    Positive,
-    /// Below the threshold and outside the indeterminate band.
-    Negative,
-    /// Inside the indeterminate band of the label.
-    Indeterminate,
-}
-
-/// How the threshold was chosen: its sensitivity and specificity, each `0.0..=1.0`, as measured in the model card.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OperatingPoint {
-    /// Share of the positives at or above the threshold.
-    pub sensitivity: f32,
-    /// Share of the negatives below it.
-    pub specificity: f32,
-}
+use crate::{
+    model::{CodedConcept, OperatingPoint, Outcome},
+    uid::Uid,
+};
 
 /// A rectangle in source pixels: whole-pixel edges, `left <= x < right`, `top <= y < bottom`,
 /// (0, 0) is the top left corner of the top left pixel.

@@ -10,6 +10,8 @@ mod finding;
 mod heatmap;
 mod report;
 
-pub use finding::{CodedConcept, Finding, OperatingPoint, Outcome, Provenance, Region};
+pub use finding::{Finding, Provenance, Region};
 pub use heatmap::Heatmap;
 pub use report::{NotAnalysed, Report};
+
+pub use crate::model::{CodedConcept, OperatingPoint, Outcome};

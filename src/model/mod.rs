@@ -2,3 +2,18 @@
 //!
 //! In: `models/<name>/` and images.   Out: `Input` tensors with their grid, readings with calibrated probabilities.
 //! Does not know: engines, devices, storage, DICOM network.
+//! Invariants
+//! - A [`Manifest`] and a [`Model`] are checked where they are made; nobody checks again.
+//! - Only [`Label::probability`] turns a logit into a probability: an uncalibrated number cannot be shown.
+mod fields;
+mod manifest;
+mod npy;
+mod reading;
+mod registry;
+
+pub use fields::Name;
+pub use manifest::{
+    Calibration, CodedConcept, Crop, Fit, Kind, Label, Manifest, OperatingPoint, Quality, Recipe, Select, Status, Task,
+};
+pub use reading::{Outcome, Reading, read_labels};
+pub use registry::{DeviceKind, Model, discover, models_dir, open};

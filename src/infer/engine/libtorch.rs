@@ -1,0 +1,173 @@
+//! libtorch: the only place of `tch`. Only its fallible functions: the others unwrap inside.
+use ndarray::{ArrayD, ArrayView4, IxDyn};
+use tch::{CModule, Device, IValue, Kind, NoGradGuard, TchError, Tensor};
+
+use super::{DeviceChoice, Engine, Session};
+use crate::{
+    error::{Code, Error, Result},
+    infer::{outputs::Outputs, process},
+    model::{DeviceKind, Model},
+};
+
+/// A device that was found to work; opaque, so that `tch` stays here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::infer) struct Target(Device);
+
+impl Target {
+    /// The device that `choice` asks for.
+    ///
+    /// Errors: `ModelUnavailable` when CUDA is demanded and not there.
+    pub(in crate::infer) fn choose(choice: DeviceChoice) -> Result<Target> {
+        match choice {
+            DeviceChoice::Cpu => Ok(Target(Device::Cpu)),
+            DeviceChoice::Auto => Ok(if cuda_works() { Target(Device::Cuda(0)) } else { Target(Device::Cpu) }),
+            DeviceChoice::Cuda if cuda_works() => Ok(Target(Device::Cuda(0))),
+            DeviceChoice::Cuda => {
+                let detail =
+                    "infer.device is cuda, but no CUDA device works; check OVERREAD_LIBTORCH_CUDA and the driver";
+                Err(Error::new(Code::ModelUnavailable, detail))
+            }
+        }
+    }
+
+    pub(in crate::infer) fn is_cpu(self) -> bool {
+        self.0 == Device::Cpu
+    }
+}
+
+/// Loads libtorch_cuda where it is installed, and asks it for a card. The CPU goes on working whatever comes of it.
+#[expect(unsafe_code, reason = "dlopen is a C function")]
+fn cuda_works() -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(dir) = process::cuda_dir() else { return false };
+    let Ok(path) = std::ffi::CString::new(dir.join("libtorch_cuda.so").as_os_str().as_bytes()) else { return false };
+    // SAFETY: the path is a valid C string; the library is meant to be loaded beside libtorch_cpu of the same version.
+    // WHY: the build links the CPU library alone, so that one binary runs with and without CUDA.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    // The handle alone tells: dlerror may hold an old message after a success.
+    let works = !handle.is_null() && tch::Cuda::is_available();
+    if !works {
+        tracing::warn!(
+            loaded = !handle.is_null(),
+            "CUDA libraries are installed but no CUDA device works: using the CPU"
+        );
+    }
+    works
+}
+
+/// The engine of one lane.
+pub(in crate::infer) struct LibTorch {
+    device: Device,
+    /// Gradients are off per thread: each lane holds its own guard.
+    _no_grad: NoGradGuard,
+}
+
+impl LibTorch {
+    /// For the calling thread, which must be the lane's.
+    pub(in crate::infer) fn new(target: Target) -> LibTorch {
+        // Per thread as well. One: two threads a batch gain little and lose much beside other work.
+        tch::set_num_threads(1);
+        LibTorch { device: target.0, _no_grad: tch::no_grad_guard() }
+    }
+}
+
+impl Engine for LibTorch {
+    fn load(&mut self, model: &Model) -> Result<Box<dyn Session>> {
+        let name = model.manifest.name.as_str();
+        let on_device = match self.device {
+            Device::Cpu => None,
+            _ => model.weights_bytes(DeviceKind::Other)?,
+        };
+        let (device, bytes) = match on_device {
+            Some(bytes) => (self.device, bytes),
+            None => (Device::Cpu, model.weights_bytes(DeviceKind::Cpu)?.unwrap_or_default()),
+        };
+        let mut module = CModule::load_data_on_device(&mut bytes.as_slice(), device).map_err(|error| {
+            unavailable(name, &error, "its weights are not a TorchScript file that this build loads")
+        })?;
+        // A module saved in train mode would run in train mode, silently.
+        module.f_set_eval().map_err(|error| unavailable(name, &error, "it cannot be put into evaluation mode"))?;
+        let label = match device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        };
+        Ok(Box::new(Loaded {
+            module,
+            device,
+            label,
+            name: name.to_owned(),
+            outputs: model.manifest.weights.outputs.clone(),
+        }))
+    }
+}
+
+struct Loaded {
+    module: CModule,
+    device: Device,
+    label: String,
+    name: String,
+    outputs: Vec<String>,
+}
+
+impl Session for Loaded {
+    fn run(&mut self, batch: ArrayView4<'_, f32>) -> Result<Outputs> {
+        let samples = batch.shape()[0];
+        let tensors = self.forward(batch).map_err(|error| {
+            let text = first_line(&error);
+            tracing::error!(model = self.name, samples, cause = text, "a network failed on a batch");
+            match text.contains("CUDA error") || text.contains("device-side assert") {
+                true => Error::new(Code::DeviceLost, "the device that runs models failed"),
+                false => Error::internal("the network failed on this input"),
+            }
+        })?;
+        if tensors.len() != self.outputs.len() || tensors.iter().any(|array| array.shape().first() != Some(&samples)) {
+            return Err(Error::internal("the network returned other outputs than its manifest says"));
+        }
+        Ok(Outputs(self.outputs.iter().cloned().zip(tensors).collect()))
+    }
+
+    fn device(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Loaded {
+    fn forward(&self, batch: ArrayView4<'_, f32>) -> std::result::Result<Vec<ArrayD<f32>>, TchError> {
+        let shape = batch.shape().iter().map(|side| *side as i64).collect::<Vec<_>>();
+        let batch = batch.as_standard_layout();
+        let Some(values) = batch.as_slice() else { return Err(TchError::Shape("not contiguous".to_owned())) };
+        let input = Tensor::f_from_slice(values)?.f_view(shape.as_slice())?.f_to_device(self.device)?;
+        let tensors = match self.module.forward_is(&[IValue::Tensor(input)])? {
+            IValue::Tensor(tensor) => vec![tensor],
+            IValue::Tuple(values) => {
+                let tensor = |value| match value {
+                    IValue::Tensor(tensor) => Ok(tensor),
+                    _ => Err(TchError::Kind("an output is not a tensor".to_owned())),
+                };
+                values.into_iter().map(tensor).collect::<std::result::Result<_, _>>()?
+            }
+            _ => return Err(TchError::Kind("the output is neither a tensor nor a tuple of tensors".to_owned())),
+        };
+        tensors.iter().map(copy_out).collect()
+    }
+}
+
+/// The tensor's values as ours: no foreign memory leaves this file.
+fn copy_out(tensor: &Tensor) -> std::result::Result<ArrayD<f32>, TchError> {
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let shape: Vec<usize> = tensor.size().iter().map(|side| *side as usize).collect();
+    let mut values = vec![0.0; shape.iter().product()];
+    let count = values.len();
+    tensor.f_copy_data(&mut values, count)?;
+    Ok(ArrayD::from_shape_vec(IxDyn(&shape), values)?)
+}
+
+fn unavailable(model: &str, error: &TchError, what: &str) -> Error {
+    tracing::error!(model, cause = first_line(error), "a model did not load");
+    Error::new(Code::ModelUnavailable, what)
+}
+
+/// libtorch's messages go on with a C++ backtrace and local paths: the first line is for the log, nothing is for a client.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or("").chars().take(300).collect()
+}

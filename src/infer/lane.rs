@@ -1,0 +1,142 @@
+//! A lane: a thread that owns an engine and a session of each model, and runs one batch at a time.
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::Receiver,
+    time::Instant,
+};
+
+use ndarray::{Array4, Axis, concatenate};
+use tokio::sync::oneshot;
+
+use super::{
+    engine::{Engine, Session},
+    outputs::{Outputs, RunInfo},
+};
+use crate::{
+    error::{Code, Error, Result},
+    model::Model,
+};
+
+/// Calls 1 and 2 profile, optimise and build kernels; the third is what serving sees.
+const WARM_UP_CALLS: usize = 3;
+
+/// A sample that waits for its answer.
+pub(super) struct Waiting {
+    pub(super) input: Array4<f32>,
+    pub(super) reply: oneshot::Sender<Result<(Outputs, RunInfo)>>,
+}
+
+/// Samples of one model and one shape.
+pub(super) struct Batch {
+    pub(super) model: usize,
+    pub(super) samples: Vec<Waiting>,
+}
+
+/// What a lane has loaded: a session, or why the model cannot serve, for each model of the pool in its order.
+pub(super) struct Sessions(Vec<Result<Box<dyn Session>>>);
+
+impl Sessions {
+    /// Loads, warms up and tests every model. A model that fails is kept as its error; the others serve.
+    pub(super) fn load(engine: &mut dyn Engine, models: &[Model], batch_max: usize) -> Sessions {
+        let ready = |model: &Model| {
+            let attempt = catch_unwind(AssertUnwindSafe(|| prepare(engine, model, batch_max)));
+            let attempt =
+                attempt.unwrap_or_else(|_| Err(Error::new(Code::ModelUnavailable, "loading it failed badly")));
+            attempt.map_err(|error| error.about_model(model.manifest.name.as_str()))
+        };
+        Sessions(models.iter().map(ready).collect())
+    }
+
+    /// Which models failed: (index, why).
+    pub(super) fn failures(&self) -> Vec<(usize, Error)> {
+        let failure =
+            |(index, session): (usize, &Result<_>)| session.as_ref().err().map(|error| (index, error.clone()));
+        self.0.iter().enumerate().filter_map(failure).collect()
+    }
+
+    /// Runs batches until nobody can send any more; calls `idle` after each.
+    pub(super) fn serve(mut self, batches: &Receiver<Batch>, idle: impl Fn()) {
+        while let Ok(batch) = batches.recv() {
+            match self.0.get_mut(batch.model) {
+                Some(Ok(session)) => answer(session.as_mut(), batch.samples),
+                Some(Err(_)) | None => batch.samples.into_iter().for_each(|sample| {
+                    reply(sample.reply, Err(Error::new(Code::ModelUnavailable, "the model is not loaded")));
+                }),
+            }
+            idle();
+        }
+    }
+}
+
+fn prepare(engine: &mut dyn Engine, model: &Model, batch_max: usize) -> Result<Box<dyn Session>> {
+    let (input, expect) = model.golden()?;
+    let mut session = engine.load(model)?;
+    let failed = |_| Error::new(Code::ModelUnavailable, "self-test: the network fails on its own example");
+    // Each batch size that the scheduler may form builds its own kernels.
+    for size in (1..=batch_max).rev() {
+        let views = vec![input.view(); size];
+        let batch =
+            concatenate(Axis(0), &views).map_err(|_| Error::internal("a batch of equal shapes did not join"))?;
+        for _ in 0..WARM_UP_CALLS {
+            session.run(batch.view()).map_err(failed)?;
+        }
+    }
+    let outputs = session.run(input.view()).map_err(failed)?;
+    let got =
+        outputs.first().ok_or_else(|| Error::new(Code::ModelUnavailable, "self-test: the network returns nothing"))?;
+    if got.shape() != expect.shape() {
+        let detail =
+            format!("self-test: the first output has shape {:?}, its example {:?}", got.shape(), expect.shape());
+        return Err(Error::new(Code::ModelUnavailable, detail));
+    }
+    let tolerance = model.manifest.self_test.tolerance;
+    let worst = got
+        .iter()
+        .zip(&expect)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |worst: f32, d| if d > worst || d.is_nan() { d } else { worst });
+    if worst <= tolerance {
+        return Ok(session);
+    }
+    let detail = format!("self-test: the output differs by {worst} from its example; {tolerance} is allowed");
+    Err(Error::new(Code::ModelUnavailable, detail))
+}
+
+/// Runs a batch and answers each sample. One bad sample does not take the others with it: they run again alone.
+fn answer(session: &mut dyn Session, samples: Vec<Waiting>) {
+    let samples: Vec<Waiting> = samples.into_iter().filter(|sample| !sample.reply.is_closed()).collect();
+    if samples.is_empty() {
+        return;
+    }
+    match run(session, &samples) {
+        Ok(answers) => samples.into_iter().zip(answers).for_each(|(sample, answer)| reply(sample.reply, answer)),
+        Err(error) if samples.len() == 1 || error.code == Code::DeviceLost => {
+            samples.into_iter().for_each(|sample| reply(sample.reply, Err(error.clone())));
+        }
+        Err(_) => samples.into_iter().for_each(|sample| answer(session, vec![sample])),
+    }
+}
+
+fn run(session: &mut dyn Session, samples: &[Waiting]) -> Result<Vec<Result<(Outputs, RunInfo)>>> {
+    let views: Vec<_> = samples.iter().map(|sample| sample.input.view()).collect();
+    let input = concatenate(Axis(0), &views).map_err(|_| Error::internal("samples of one batch differ in shape"))?;
+    let began = Instant::now();
+    let outputs = catch_unwind(AssertUnwindSafe(|| session.run(input.view())))
+        .unwrap_or_else(|_| Err(Error::internal("the network failed badly on this input")))?;
+    let inference_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let info = RunInfo { device: session.device().to_owned(), inference_us, batch: samples.len() };
+    let one = |index| {
+        let outputs = outputs.of_sample(index);
+        // A calibrated NaN would pass for a negative.
+        match outputs.first().is_some_and(|first| first.iter().all(|value| value.is_finite())) {
+            true => Ok((outputs, info.clone())),
+            false => Err(Error::internal("the network's output is not finite on this input")),
+        }
+    };
+    Ok((0..samples.len()).map(one).collect())
+}
+
+/// A caller that went away is no error.
+fn reply(to: oneshot::Sender<Result<(Outputs, RunInfo)>>, answer: Result<(Outputs, RunInfo)>) {
+    drop(to.send(answer));
+}

@@ -1,0 +1,184 @@
+//! The models directory: which folders are models that may be used, and why the others are not.
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array4, ArrayD};
+use sha2::{Digest, Sha256};
+
+use super::{
+    fields::{self, FileName},
+    manifest::{DigestedFile, Manifest, Placement, unavailable},
+    npy,
+};
+use crate::error::{Error, Result};
+
+/// The file that makes a folder a model.
+const MANIFEST_FILE: &str = "model.toml";
+/// The file without which a model is refused.
+const CARD_FILE: &str = "card.md";
+/// A manifest is text that a person writes.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// Largest weights file.
+const WEIGHTS_BYTES_MAX: u64 = 4 << 30;
+
+/// A model whose files passed every check; not yet loaded by an engine.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Its `model.toml`.
+    pub manifest: Manifest,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// SHA-256 of its weights, hexadecimal: what findings name.
+    pub digest: String,
+}
+
+/// The models in `dir`, sorted by name, and the folders that were refused with their reason (`ModelUnavailable`).
+///
+/// A folder without `model.toml` is no model and is passed over. A model that requires another which is not usable is
+/// refused too. Reads every file once (digests).
+pub fn discover(dir: &Path) -> (Vec<Model>, Vec<(String, Error)>) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        let error = unavailable("the models directory does not exist or cannot be read (--models-dir)");
+        return (Vec::new(), vec![("models".to_owned(), error)]);
+    };
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.retain(|path| path.join(MANIFEST_FILE).is_file());
+    folders.sort();
+    let (mut models, mut refused) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match open(&folder) {
+            Ok(model) => models.push(model),
+            Err(error) => {
+                let name = folder_name(&folder);
+                refused.push((name.clone(), error.about_model(&name)));
+            }
+        }
+    }
+    let names: Vec<String> = models.iter().map(|model| model.manifest.name.to_string()).collect();
+    models.retain(|model| match &model.manifest.requires.lungs {
+        Some(needed) if !names.iter().any(|name| name == needed.as_str()) => {
+            let name = model.manifest.name.as_str();
+            let error = unavailable(format!("requires model {needed}, which is not usable"));
+            refused.push((name.to_owned(), error.about_model(name)));
+            false
+        }
+        _ => true,
+    });
+    (models, refused)
+}
+
+/// Checks the model folder `dir`: manifest, card, digests of weights and golden files.
+///
+/// Errors: `ModelUnavailable` with the first thing that is wrong and what to do about it.
+pub fn open(dir: &Path) -> Result<Model> {
+    let bytes = read_file(dir, MANIFEST_FILE, MANIFEST_BYTES_MAX)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| unavailable("model.toml is not UTF-8 text"))?;
+    let manifest = Manifest::parse(text)?;
+    let folder = folder_name(dir);
+    if folder != manifest.name.as_str() {
+        return Err(unavailable(format!("model.toml name: is {}, its folder is {folder}: rename one", manifest.name)));
+    }
+    if read_file(dir, CARD_FILE, MANIFEST_BYTES_MAX)?.trim_ascii().is_empty() {
+        return Err(unavailable("card.md is empty: say what the model was made from, how it was tested, its limits"));
+    }
+    let digest = manifest.weights.sha256.to_string();
+    let model = Model { manifest, dir: dir.to_owned(), digest };
+    model.weights_bytes(DeviceKind::Cpu)?;
+    model.weights_bytes(DeviceKind::Other)?;
+    model.golden()?;
+    Ok(model)
+}
+
+/// Where models are: `chosen` (flag or OVERREAD_MODELS), else `models` in the current directory, else the packaged
+/// place `../share/overread/models` beside the binary.
+pub fn models_dir(chosen: Option<&Path>) -> PathBuf {
+    if let Some(dir) = chosen {
+        return dir.to_owned();
+    }
+    let local = PathBuf::from("models");
+    let packaged =
+        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("share/overread/models")));
+    match packaged {
+        Some(packaged) if !local.is_dir() && packaged.is_dir() => packaged,
+        _ => local,
+    }
+}
+
+impl Model {
+    /// The TorchScript bytes for that kind of device; the digest is checked on these very bytes.
+    /// `None`: the model has no file for that device and stays on the CPU.
+    pub fn weights_bytes(&self, device: DeviceKind) -> Result<Option<Vec<u8>>> {
+        let weights = &self.manifest.weights;
+        let (file, sha256) = match (device, weights.device, &weights.other) {
+            (DeviceKind::Cpu, _, _) | (DeviceKind::Other, Placement::Any, _) => (&weights.file, &weights.sha256),
+            (DeviceKind::Other, Placement::Cpu, Some(other)) => (&other.file, &other.sha256),
+            (DeviceKind::Other, Placement::Cpu, None) => return Ok(None),
+        };
+        verified(&self.dir, file, sha256.as_str(), WEIGHTS_BYTES_MAX).map(Some)
+    }
+
+    /// The self-test's input (1 x 1 x rows x columns) and the first output that must come out.
+    pub fn golden(&self) -> Result<(Array4<f32>, ArrayD<f32>)> {
+        let test = &self.manifest.self_test;
+        let [rows, columns] = self.manifest.input.size;
+        let input = match &test.input {
+            Some(file) => self.array(file)?,
+            None => formula_input(rows, columns).into_dyn(),
+        };
+        if input.shape() != [1, 1, rows, columns] {
+            return Err(unavailable(format!("the self-test input's shape is not 1 x 1 x {rows} x {columns}")));
+        }
+        let input = input.into_dimensionality().map_err(|_| unavailable("the self-test input has not four axes"))?;
+        Ok((input, self.array(&test.expect)?))
+    }
+
+    fn array(&self, own: &DigestedFile) -> Result<ArrayD<f32>> {
+        let bytes = verified(&self.dir, &own.file, own.sha256.as_str(), npy::NPY_BYTES_MAX)?;
+        npy::read(&bytes).map_err(|what| unavailable(format!("{} {what}", own.file)))
+    }
+}
+
+/// What a set of weights is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// The CPU.
+    Cpu,
+    /// A GPU.
+    Other,
+}
+
+/// The self-test input that needs no file; `models/README.md` states the formula.
+fn formula_input(rows: usize, columns: usize) -> Array4<f32> {
+    Array4::from_shape_fn((1, 1, rows, columns), |(_, _, row, column)| {
+        let (r, c) = (row as f64, column as f64);
+        ((0.05 * r).sin() * (0.03 * c).cos() + 0.002 * (r - c)) as f32
+    })
+}
+
+/// SHA-256 of `bytes`, hexadecimal.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn verified(dir: &Path, file: &FileName, sha256: &str, bytes_max: u64) -> Result<Vec<u8>> {
+    let bytes = read_file(dir, file.as_str(), bytes_max)?;
+    if sha256_hex(&bytes) == sha256 {
+        return Ok(bytes);
+    }
+    Err(unavailable(format!("{file}: its SHA-256 is not the one in model.toml: the file was changed or damaged")))
+}
+
+fn read_file(dir: &Path, file: &str, bytes_max: u64) -> Result<Vec<u8>> {
+    let missing = || unavailable(format!("{file} is missing or cannot be read"));
+    let path = dir.join(file);
+    let bytes = std::fs::metadata(&path).map_err(|_| missing())?.len();
+    if bytes > bytes_max {
+        return Err(unavailable(format!("{file} has {bytes} bytes; the limit is {bytes_max}")));
+    }
+    std::fs::read(&path).map_err(|_| missing())
+}
+
+/// The folder's name as far as it can be one of a model; a stranger's odd folder name is not repeated in messages.
+fn folder_name(dir: &Path) -> String {
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    if fields::is_name(name) { name.to_owned() } else { "unnamed".to_owned() }
+}

@@ -1,0 +1,185 @@
+//! Promise: a folder dropped into the models directory is a model; one whose files are not what its manifest says is refused
+//! with a reason, and the others serve. Runs on the test model of tests/data/models, whose network is a formula.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ndarray::Array4;
+use overread::{
+    error::Code,
+    infer::{Class, Config, DeviceChoice, Pool},
+    model::{self, Model},
+};
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")
+}
+
+/// A models directory with copies of the test model under these names.
+fn models_dir(names: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for name in names {
+        let (from, to) = (data().join("tiny-radiograph"), dir.path().join(name));
+        fs::create_dir_all(to.join("golden")).expect("a folder");
+        for file in ["model.toml", "card.md", "weights.pt", "golden/self_test_input.npy", "golden/self_test_logits.npy"] {
+            fs::copy(from.join(file), to.join(file)).expect("a copy");
+        }
+        change(&to.join("model.toml"), "name = \"tiny-radiograph\"", &format!("name = \"{name}\""));
+    }
+    dir
+}
+
+fn change(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).expect("a text file");
+    assert!(text.contains(from), "{from}");
+    fs::write(file, text.replacen(from, to, 1)).expect("written");
+}
+
+fn names(models: &[Model]) -> Vec<&str> {
+    models.iter().map(|model| model.manifest.name.as_str()).collect()
+}
+
+/// Spoils the model `b` beside `a`: `b` is refused, its reason names `named`, and `a` is there.
+#[track_caller]
+fn check_refused(spoil: impl FnOnce(&Path), named: &str) {
+    let dir = models_dir(&["a", "b"]);
+    spoil(&dir.path().join("b"));
+    let (models, refused) = model::discover(dir.path());
+    assert_eq!(names(&models), ["a"]);
+    let [(name, error)] = refused.as_slice() else { panic!("{refused:?}") };
+    assert_eq!((name.as_str(), error.code), ("b", Code::ModelUnavailable));
+    assert!(error.detail.contains(named), "{named:?} is not in {:?}", error.detail);
+    let folder = dir.path().to_string_lossy().into_owned();
+    assert!(!error.to_string().contains(&folder), "an error names a path: {error}");
+}
+
+#[test]
+fn a_model_whose_files_changed_is_refused_and_the_others_stay() {
+    check_refused(|dir| fs::remove_file(dir.join("card.md")).expect("removed"), "card.md");
+    check_refused(|dir| fs::write(dir.join("card.md"), " \n").expect("written"), "card.md is empty");
+    check_refused(|dir| fs::remove_file(dir.join("weights.pt")).expect("removed"), "weights.pt is missing");
+    check_refused(|dir| change(&dir.join("model.toml"), "[select]", "[selekt]"), "selekt");
+    check_refused(|dir| change(&dir.join("model.toml"), "name = \"b\"", "name = \"c\""), "rename one");
+    let flip = |file: &'static str| {
+        move |dir: &Path| {
+            let mut bytes = fs::read(dir.join(file)).expect("read");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(dir.join(file), bytes).expect("written");
+        }
+    };
+    check_refused(flip("weights.pt"), "SHA-256");
+    check_refused(flip("golden/self_test_input.npy"), "SHA-256");
+    check_refused(flip("golden/self_test_logits.npy"), "SHA-256");
+}
+
+#[test]
+fn a_model_that_requires_an_unusable_one_is_refused() {
+    let needs = "[requires]\nlungs = \"lungs\"\n\n[input]";
+    check_refused(|dir| change(&dir.join("model.toml"), "[input]", needs), "requires model lungs");
+}
+
+#[test]
+fn a_missing_directory_is_an_error_and_an_empty_one_is_not() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (models, refused) = model::discover(dir.path());
+    assert!(models.is_empty() && refused.is_empty());
+    let (_, refused) = model::discover(&dir.path().join("absent"));
+    assert_eq!(refused[0].1.code, Code::ModelUnavailable);
+}
+
+fn config() -> Config {
+    Config { device: DeviceChoice::Cpu, lanes: 2, ..Config::default() }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn a_dropped_in_model_serves_and_returns_logits_and_maps() {
+    let dir = models_dir(&["a", "b"]);
+    let (models, refused) = model::discover(dir.path());
+    assert!(refused.is_empty(), "{refused:?}");
+    let (pool, refused) = Pool::start(&config(), &models).expect("a pool");
+    assert!(refused.is_empty(), "{refused:?}");
+    assert_eq!(pool.models().collect::<Vec<_>>(), ["a", "b"]);
+    let mut input = Array4::zeros((1, 1, 64, 64));
+    input.slice_mut(ndarray::s![.., .., ..16, ..16]).fill(2.0);
+    let (outputs, info) = runtime().block_on(pool.infer("b", input, Class::Stat)).expect("outputs");
+    let maps = outputs.get("maps").expect("maps");
+    assert_eq!(maps.shape(), [1, 2, 4, 4]);
+    assert_eq!((maps[[0, 0, 0, 0]], maps[[0, 1, 0, 0]], maps[[0, 0, 3, 3]]), (2.0, -2.0, 0.0));
+    let logits: Vec<f32> = outputs.get("logits").expect("logits").iter().copied().collect();
+    assert_eq!(logits, [2.0 / 16.0 + 0.25, -2.0 / 16.0 - 0.25]);
+    assert_eq!((info.device.as_str(), info.batch), ("cpu", 1));
+}
+
+#[test]
+fn a_model_that_answers_its_example_differently_is_refused_and_the_others_serve() {
+    let dir = models_dir(&["a", "b"]);
+    // The example with its first value changed, and an honest digest of it: only running the network can tell.
+    let (manifest, golden) = (dir.path().join("b/model.toml"), dir.path().join("b/golden/self_test_logits.npy"));
+    let before = model::open(&dir.path().join("b")).expect("a model").manifest.self_test.expect.sha256.to_string();
+    let mut bytes = fs::read(&golden).expect("read");
+    let end = bytes.len();
+    bytes[end - 8..end - 4].copy_from_slice(&9.0f32.to_le_bytes());
+    fs::write(&golden, &bytes).expect("written");
+    change(&manifest, &before, &sha256(&bytes));
+    let (models, refused) = model::discover(dir.path());
+    assert!(refused.is_empty(), "{refused:?}");
+    let (pool, refused) = Pool::start(&config(), &models).expect("a pool");
+    let [(name, error)] = refused.as_slice() else { panic!("{refused:?}") };
+    assert_eq!((name.as_str(), error.code), ("b", Code::ModelUnavailable));
+    assert!(error.detail.starts_with("self-test: the output differs by"), "{}", error.detail);
+    let outcome = runtime().block_on(pool.infer("b", Array4::zeros((1, 1, 64, 64)), Class::Routine));
+    assert_eq!(outcome.expect_err("does not serve").code, Code::ModelUnavailable);
+    runtime().block_on(pool.infer("a", Array4::zeros((1, 1, 64, 64)), Class::Routine)).expect("a serves");
+}
+
+#[test]
+fn weights_that_are_no_torchscript_are_refused_without_the_librarys_words() {
+    let dir = models_dir(&["a"]);
+    let weights = dir.path().join("a/weights.pt");
+    let before = sha256(&fs::read(&weights).expect("read"));
+    fs::write(&weights, b"PK\x03\x04 not a network").expect("written");
+    change(&dir.path().join("a/model.toml"), &before, &sha256(b"PK\x03\x04 not a network"));
+    let (models, _) = model::discover(dir.path());
+    let (_, refused) = Pool::start(&config(), &models).expect("a pool");
+    let detail = &refused[0].1.detail;
+    assert!(detail.contains("TorchScript") && !detail.contains(".cpp") && !detail.contains('\n'), "{detail}");
+}
+
+#[test]
+fn a_hundred_callers_get_their_own_answers_and_a_stopped_pool_says_so() {
+    let dir = models_dir(&["a"]);
+    let (models, _) = model::discover(dir.path());
+    let (pool, _) = Pool::start(&Config { batch_samples_max: 4, ..config() }, &models).expect("a pool");
+    let pool = std::sync::Arc::new(pool);
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..100u8 {
+            let pool = std::sync::Arc::clone(&pool);
+            callers.spawn(async move {
+                let value = f32::from(caller) / 64.0;
+                let (outputs, _) = pool.infer("a", Array4::from_elem((1, 1, 64, 64), value), Class::Bulk).await?;
+                let first = outputs.get("logits").map(|logits| logits[[0, 0]]);
+                overread::error::Result::Ok((first, value + 0.25))
+            });
+        }
+        while let Some(answer) = callers.join_next().await {
+            let (got, want) = answer.expect("no panic").expect("an answer");
+            assert_eq!(got, Some(want));
+        }
+    });
+    pool.stop();
+    let outcome = runtime.block_on(pool.infer("a", Array4::zeros((1, 1, 64, 64)), Class::Stat));
+    assert_eq!(outcome.expect_err("stopped").code, Code::ShuttingDown);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
