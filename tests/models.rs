@@ -22,7 +22,8 @@ fn models_dir(names: &[&str]) -> tempfile::TempDir {
     for name in names {
         let (from, to) = (data().join("tiny-radiograph"), dir.path().join(name));
         fs::create_dir_all(to.join("golden")).expect("a folder");
-        for file in ["model.toml", "card.md", "weights.pt", "golden/self_test_input.npy", "golden/self_test_logits.npy"] {
+        for file in ["model.toml", "card.md", "weights.pt", "golden/self_test_input.npy", "golden/self_test_logits.npy"]
+        {
             fs::copy(from.join(file), to.join(file)).expect("a copy");
         }
         change(&to.join("model.toml"), "name = \"tiny-radiograph\"", &format!("name = \"{name}\""));

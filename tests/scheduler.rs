@@ -29,8 +29,6 @@ struct World {
     /// Lane -> when its batch ends.
     running: BTreeMap<Lane, u64>,
     left: BTreeSet<u64>,
-    /// Batches that began while a STAT sample waited and that did not take one.
-    passed_over: u64,
     largest_batch: usize,
     refused: u64,
     longest_wait_us: BTreeMap<Class, u64>,
@@ -52,7 +50,6 @@ impl World {
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             left: BTreeSet::new(),
-            passed_over: 0,
             largest_batch: 0,
             refused: 0,
             longest_wait_us: BTreeMap::new(),
@@ -92,7 +89,8 @@ impl World {
         assert!(!self.running.contains_key(&lane), "seed {seed}: lane {lane:?} was busy");
         assert!((1..=self.limits.batch_max).contains(&batch.len()), "seed {seed}: a batch of {}", batch.len());
         let stat_waits = self.waiting.values().any(|(_, sample)| sample.class == Class::Stat);
-        let oldest_routine = self.oldest(Class::Routine);
+        let head =
+            batch.first().and_then(|id| self.waiting.get(id)).map(|(arrived_us, sample)| (*arrived_us, sample.class));
         let mut kinds = BTreeSet::new();
         for id in batch {
             assert!(self.left.insert(*id), "seed {seed}: {id} left twice");
@@ -104,22 +102,19 @@ impl World {
         assert_eq!(kinds.len(), 1, "seed {seed}: a batch of {kinds:?}");
         let is_stat = kinds.iter().any(|(_, _, stat)| *stat);
         assert_eq!(is_stat, stat_waits, "seed {seed}: a STAT sample waits for at most one batch");
-        self.passed_over += u64::from(stat_waits && !is_stat);
         self.largest_batch = self.largest_batch.max(batch.len());
-        // Ageing: a Bulk sample that waited longer than `ageing_us` is not passed over for a Routine one that came later.
-        if let (false, Some(bulk_us)) = (is_stat, self.oldest(Class::Bulk)) {
-            let newest_taken = oldest_routine.filter(|_| !batch.is_empty());
-            let unfair = newest_taken.is_some_and(|routine_us| routine_us > bulk_us + self.limits.ageing_us);
-            assert!(!unfair, "seed {seed}: Bulk of {bulk_us} us starves behind Routine of {oldest_routine:?}");
+        // Ageing: no Bulk sample is passed over for a Routine one that came more than `ageing_us` later.
+        if let Some(routine_us) = head.filter(|(_, class)| *class == Class::Routine).map(|(arrived_us, _)| arrived_us) {
+            let starved = self.waiting.values().find(|(arrived_us, sample)| {
+                sample.class == Class::Bulk && arrived_us + self.limits.ageing_us < routine_us
+            });
+            assert!(starved.is_none(), "seed {seed}: {starved:?} starves behind Routine of {routine_us} us");
         }
     }
 
-    fn oldest(&self, class: Class) -> Option<u64> {
-        self.waiting.values().filter(|(_, sample)| sample.class == class).map(|(arrived_us, _)| *arrived_us).min()
-    }
-
     fn end_due_batches(&mut self, random: &mut Random) {
-        let due: Vec<Lane> = self.running.iter().filter(|(_, end)| **end <= self.now_us).map(|(lane, _)| *lane).collect();
+        let due: Vec<Lane> =
+            self.running.iter().filter(|(_, end)| **end <= self.now_us).map(|(lane, _)| *lane).collect();
         for lane in due {
             self.running.remove(&lane);
             self.tell(Event::LaneIdle(lane), random);
@@ -166,13 +161,17 @@ fn simulate(seed: u64, events: u64) -> World {
 #[test]
 fn a_sample_leaves_once_in_a_batch_of_its_kind_and_stat_waits_for_one_batch() {
     let fresh = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-    let seeds = SEEDS.iter().copied().chain(0..300).chain([fresh]);
-    let worlds: Vec<World> = seeds.map(|seed| simulate(seed, 2_000)).collect();
+    let seeds = SEEDS.iter().copied().chain(0..80).chain([fresh]);
+    let worlds: Vec<World> = seeds.map(|seed| simulate(seed, 1_500)).collect();
     // The simulator must have walked the paths that it checks.
     assert!(worlds.iter().any(|world| world.largest_batch > 1) && worlds.iter().any(|world| world.refused > 0));
-    assert!(worlds.iter().all(|world| world.passed_over == 0));
     let longest = |class| worlds.iter().filter_map(|world| world.longest_wait_us.get(&class)).max().copied();
-    println!("longest waits, us: stat {:?}, routine {:?}, bulk {:?}", longest(Class::Stat), longest(Class::Routine), longest(Class::Bulk));
+    println!(
+        "longest waits, us: stat {:?}, routine {:?}, bulk {:?}",
+        longest(Class::Stat),
+        longest(Class::Routine),
+        longest(Class::Bulk)
+    );
 }
 
 #[test]
@@ -193,7 +192,9 @@ fn stat_goes_first_alone_and_bulk_ages() {
     let limits = Limits { samples_max: 9, bytes_max: 900, batch_max: 4, ageing_us: 1_000 };
     let sample = |id, class| Event::Arrived(Sample { id, model: 0, shape: [1, 8, 8], bytes: 1, class });
     let mut scheduler = Scheduler::new(Limits { batch_max: 1, ..limits });
-    for (now, id, class) in [(0, 1, Class::Bulk), (10, 2, Class::Routine), (20, 3, Class::Stat), (1_500, 4, Class::Routine)] {
+    for (now, id, class) in
+        [(0, 1, Class::Bulk), (10, 2, Class::Routine), (20, 3, Class::Stat), (1_500, 4, Class::Routine)]
+    {
         scheduler.step(now, sample(id, class));
     }
     let order: Vec<_> = (0..4).flat_map(|lane| scheduler.step(2_000, Event::LaneIdle(Lane(lane)))).collect();

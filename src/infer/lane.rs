@@ -90,15 +90,15 @@ fn prepare(engine: &mut dyn Engine, model: &Model, batch_max: usize) -> Result<B
         return Err(Error::new(Code::ModelUnavailable, detail));
     }
     let tolerance = model.manifest.self_test.tolerance;
-    let worst = got
-        .iter()
-        .zip(&expect)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, |worst: f32, d| if d > worst || d.is_nan() { d } else { worst });
+    let scale = expect.iter().map(|value| value.abs()).fold(f32::MIN_POSITIVE, f32::max);
+    let differences = got.iter().zip(&expect).map(|(a, b)| (a - b).abs() / scale);
+    // A NaN, once met, stays.
+    let worst = differences.fold(0.0, |worst: f32, next| if next > worst || next.is_nan() { next } else { worst });
     if worst <= tolerance {
         return Ok(session);
     }
-    let detail = format!("self-test: the output differs by {worst} from its example; {tolerance} is allowed");
+    let detail =
+        format!("self-test: the output differs by {worst:e} of the example's largest value; {tolerance:e} is allowed");
     Err(Error::new(Code::ModelUnavailable, detail))
 }
 

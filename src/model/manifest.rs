@@ -249,33 +249,37 @@ pub struct SelfTest {
     pub input: Option<DigestedFile>,
     /// The first output for that input.
     pub expect: DigestedFile,
-    /// Largest absolute difference that passes.
+    /// Largest difference that passes, over the largest expected value.
     #[serde(deserialize_with = "fields::positive")]
     pub tolerance: f32,
 }
 
-/// Rules on a lung mask, each a range `[low, high]` that the measure of that name must lie in (`quality.rs` defines them).
+/// Rules on a lung mask: each is `[lowest, highest]` of the measure of that name in `mask::Measures`, which defines it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quality {
-    /// Parts of the mask below this share of the grid's content are dropped before anything is measured.
+    /// The second largest part is a field only from this share of the largest's area on.
     #[serde(deserialize_with = "fields::share")]
-    pub component_min: f32,
-    /// Area of the mask over that of the image.
+    pub second_field_min: f32,
+    /// Broken: `WrongBodyPart`.
     pub area_share: [f64; 2],
-    /// Smaller over larger of the areas left and right of the middle.
+    /// Broken: `WrongView`, as for all that follow but the last.
+    pub fields: [f64; 2],
+    /// See `Measures`.
     pub balance: [f64; 2],
-    /// Lowest column height in the middle third over the smaller of the outer thirds' highest.
-    pub valley: [f64; 2],
-    /// Middle of the bounding box, share of the image's width.
+    /// See `Measures`.
+    pub apart_x: [f64; 2],
+    /// See `Measures`.
+    pub apart_y: [f64; 2],
+    /// Middle of the box.
     pub center_x: [f64; 2],
-    /// Middle of the bounding box, share of the image's height.
+    /// Middle of the box.
     pub center_y: [f64; 2],
-    /// Width of the bounding box, share of the image's.
+    /// Width of the box.
     pub width: [f64; 2],
-    /// Height of the bounding box, share of the image's.
+    /// Height of the box.
     pub height: [f64; 2],
-    /// Mean of the box outside the mask minus mean of the mask, as the network saw it, 0 to 1: lungs are darker.
+    /// Broken: `QualityTooLow`.
     pub polarity: [f64; 2],
 }
 
@@ -302,7 +306,7 @@ impl Manifest {
         }
         let (outputs, labels_fit, quality_fits) = match self.task {
             Task::MultiLabel => (["logits", "maps"].as_slice(), !self.labels.is_empty(), self.quality.is_none()),
-            Task::Segmentation => (["logits"].as_slice(), self.labels.is_empty(), true),
+            Task::Segmentation => (["logits"].as_slice(), self.labels.is_empty(), self.quality.is_some()),
         };
         if self.weights.outputs != outputs {
             return wrong("weights.outputs", "multi-label returns [\"logits\", \"maps\"], segmentation [\"logits\"]");
@@ -311,7 +315,7 @@ impl Manifest {
             return wrong("labels", "multi-label has at least one [[labels]], segmentation none");
         }
         if !quality_fits {
-            return wrong("quality", "only a segmentation model has [quality]");
+            return wrong("quality", "a segmentation model has [quality], another has not");
         }
         if let Some(crop) = &self.input.crop
             && self.requires.lungs.as_ref() != Some(&crop.by)
@@ -382,7 +386,7 @@ operating_point = { sensitivity = 0.80, specificity = 0.74 }
     fn what_is_wrong_is_named_with_line_and_key() {
         check_refused("overread.model/1", "overread.model/9", "schema");
         check_refused("size = [64, 64]", "size = [0, 64]", "(size)");
-        check_refused("std = 0.25", "std = 0.0", "line 25 (std): must be above 0");
+        check_refused("std = 0.25", "std = 0.0", "line 23 (std): must be above 0");
         check_refused("fit = ", "fitt = ", "unknown field `fitt`");
         check_refused("file = \"weights.pt\"", "file = \"../weights.pt\"", "(file)");
         check_refused("file = \"weights.pt\"", "file = \"/etc/passwd\"", "(file)");

@@ -8,12 +8,15 @@
 mod fields;
 mod manifest;
 mod npy;
+mod select;
 mod reading;
 mod registry;
 
 pub use fields::Name;
 pub use manifest::{
-    Calibration, CodedConcept, Crop, Fit, Kind, Label, Manifest, OperatingPoint, Quality, Recipe, Select, Status, Task,
+    Calibration, CodedConcept, Crop, Fit, Kind, Label, Manifest, OperatingPoint, Quality, Recipe, Requires, Select,
+    Status, Task,
 };
 pub use reading::{Outcome, Reading, read_labels};
 pub use registry::{DeviceKind, Model, discover, models_dir, open};
+pub use select::{Rejection, select};
