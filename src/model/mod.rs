@@ -8,9 +8,9 @@
 mod fields;
 mod manifest;
 mod npy;
-mod select;
 mod reading;
 mod registry;
+mod select;
 
 pub use fields::Name;
 pub use manifest::{

@@ -42,7 +42,10 @@ fn listed(code: Code, key: &str, list: Option<&Vec<String>>, value: &str) -> Res
         return Ok(());
     }
     let quoted: Vec<String> = list.iter().map(|wanted| format!("\"{wanted}\"")).collect();
-    Err(Rejection { code, clause: format!("select.{key} = [{}]: the image has {}", quoted.join(", "), printable(value)) })
+    Err(Rejection {
+        code,
+        clause: format!("select.{key} = [{}]: the image has {}", quoted.join(", "), printable(value)),
+    })
 }
 
 fn outside(clause: String) -> Rejection {
