@@ -40,7 +40,7 @@ pub struct Provenance {
 /// A label on one source frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// A function of study, revision, model, version, digest, label and source: the same on every run.
+    /// A function of study, instance, frame, model, version, weights digest and label: the same on every run.
     pub uid: Uid,
     /// The model's label, snake case.
     pub label: String,

@@ -5,13 +5,19 @@
 //! Invariants
 //! - Places are always in source pixels of the SOP Instance that is named.
 //! - A finding's probability is calibrated; the logit is never shown.
+mod assemble;
 #[expect(clippy::module_inception, reason = "the room and its main noun have one name")]
 mod finding;
 mod heatmap;
+mod json;
+mod region;
 mod report;
 
+pub use assemble::{Run, Source, assemble};
 pub use finding::{Finding, Provenance, Region};
 pub use heatmap::Heatmap;
+pub use json::{finding_from_json, finding_to_json, report_from_json, report_to_json};
+pub use region::hot_region;
 pub use report::{NotAnalysed, Report};
 
 pub use crate::model::{CodedConcept, OperatingPoint, Outcome};

@@ -81,13 +81,24 @@ pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32
     if value > 0.0 { Ok(value) } else { Err(D::Error::custom("must be above 0")) }
 }
 
-pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
-    let value = f32::deserialize(deserializer)?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(D::Error::custom("must be 0 to 1")) }
+/// f32 and f64, as far as the checks need them.
+pub(super) trait Number: Copy + PartialOrd + From<u8> {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+fn is_share<T: Number>(value: T) -> bool {
+    value >= T::from(0) && value <= T::from(1)
 }
 
-pub(super) fn band<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[f32; 2]>, D::Error> {
-    let [low, high] = <[f32; 2]>::deserialize(deserializer)?;
-    let inside = (0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high) && low < high;
+pub(super) fn share<'de, D: Deserializer<'de>, T: Number + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let value = T::deserialize(deserializer)?;
+    if is_share(value) { Ok(value) } else { Err(D::Error::custom("must be 0 to 1")) }
+}
+
+pub(super) fn band<'de, D: Deserializer<'de>, T: Number + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<[T; 2]>, D::Error> {
+    let [low, high] = <[T; 2]>::deserialize(deserializer)?;
+    let inside = is_share(low) && is_share(high) && low < high;
     if inside { Ok(Some([low, high])) } else { Err(D::Error::custom("a band is [low, high] within 0 to 1")) }
 }

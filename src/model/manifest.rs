@@ -137,7 +137,7 @@ pub struct Recipe {
     pub crop: Option<Crop>,
     /// Quantiles that become 0 and 1.
     #[serde(default, deserialize_with = "fields::band")]
-    pub contrast: Option<[f32; 2]>,
+    pub contrast: Option<[f64; 2]>,
     /// Rows and columns of the input, pixels.
     #[serde(deserialize_with = "fields::size")]
     pub size: [usize; 2],
@@ -159,7 +159,7 @@ pub struct Crop {
     pub by: Name,
     /// Share of the box, `0.0..=1.0`.
     #[serde(deserialize_with = "fields::share")]
-    pub margin: f32,
+    pub margin: f64,
 }
 
 /// How a view is fitted to the input size.

@@ -7,8 +7,10 @@
 //! - Only [`Label::probability`] turns a logit into a probability: an uncalibrated number cannot be shown.
 mod fields;
 mod manifest;
+mod mask;
 mod npy;
 mod reading;
+mod recipe;
 mod registry;
 mod select;
 
@@ -17,6 +19,9 @@ pub use manifest::{
     Calibration, CodedConcept, Crop, Fit, Kind, Label, Manifest, OperatingPoint, Quality, Recipe, Requires, Select,
     Status, Task,
 };
+pub(crate) use mask::connected_part;
+pub use mask::{Mask, Measures, judge, read_mask};
 pub use reading::{Outcome, Reading, read_labels};
+pub use recipe::{Input, prepare};
 pub use registry::{DeviceKind, Model, discover, models_dir, open};
 pub use select::{Rejection, select};
