@@ -4,6 +4,7 @@
 //! comment or a string is no finding; `bad` shows each rule a snippet on which it must fire.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
 mod bad;
+mod links;
 mod rules;
 mod source;
 
