@@ -90,6 +90,27 @@ fn a_missing_directory_is_an_error_and_an_empty_one_is_not() {
     assert_eq!(refused[0].1.code, Code::ModelUnavailable);
 }
 
+#[test]
+fn installing_copies_a_checked_model_and_replaces_only_when_told() {
+    use model::{Existing, Installed, install};
+    let (from, to) = (models_dir(&["a"]), tempfile::tempdir().expect("a temporary folder"));
+    let source = from.path().join("a");
+    fs::write(source.join("train.py"), "not part of the model").expect("written");
+    assert_eq!(install(&source, to.path(), Existing::Keep), Ok(Installed::New));
+    assert_eq!(install(&source, to.path(), Existing::Keep), Ok(Installed::Same));
+    assert!(!to.path().join("a/train.py").exists(), "only what the manifest names is copied");
+    change(&source.join("model.toml"), "version = \"1.0.0\"", "version = \"1.1.0\"");
+    let refused = install(&source, to.path(), Existing::Keep).expect_err("another version is there");
+    assert_eq!(refused.code, Code::AlreadyExists);
+    assert_eq!(install(&source, to.path(), Existing::Replace), Ok(Installed::Replaced));
+    let (models, refused) = model::discover(to.path());
+    assert_eq!((models[0].manifest.version.as_str(), refused.len()), ("1.1.0", 0));
+    fs::remove_file(source.join("card.md")).expect("removed");
+    let refused = install(&source, to.path(), Existing::Replace).expect_err("no card");
+    assert_eq!(refused.code, Code::ModelUnavailable);
+    assert_eq!(model::discover(to.path()).0.len(), 1, "what was installed stays");
+}
+
 fn config() -> Config {
     Config { device: DeviceChoice::Cpu, lanes: 2, ..Config::default() }
 }

@@ -6,6 +6,7 @@
 //! - A [`Manifest`] and a [`Model`] are checked where they are made; nobody checks again.
 //! - Only [`Label::probability`] turns a logit into a probability: an uncalibrated number cannot be shown.
 mod fields;
+mod install;
 mod manifest;
 mod mask;
 mod npy;
@@ -15,6 +16,7 @@ mod registry;
 mod select;
 
 pub use fields::Name;
+pub use install::{Existing, Installed, find, install};
 pub use manifest::{
     Calibration, CodedConcept, Crop, Fit, Kind, Label, Manifest, OperatingPoint, Quality, Recipe, Requires, Select,
     Status, Task,

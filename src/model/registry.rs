@@ -41,7 +41,9 @@ pub fn discover(dir: &Path) -> (Vec<Model>, Vec<(String, Error)>) {
         return (Vec::new(), vec![("models".to_owned(), error)]);
     };
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    folders.retain(|path| path.join(MANIFEST_FILE).is_file());
+    // A name that begins with a dot is a half-done installation's.
+    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    folders.retain(|path| path.join(MANIFEST_FILE).is_file() && !hidden(path));
     folders.sort();
     let (mut models, mut refused) = (Vec::new(), Vec::new());
     for folder in folders {
@@ -95,12 +97,17 @@ pub fn models_dir(chosen: Option<&Path>) -> PathBuf {
         return dir.to_owned();
     }
     let local = PathBuf::from("models");
-    let packaged =
-        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("share/overread/models")));
-    match packaged {
-        Some(packaged) if !local.is_dir() && packaged.is_dir() => packaged,
-        _ => local,
+    match packaged_dir() {
+        Some(packaged) if !local.is_dir() => packaged,
+        Some(_) | None => local,
     }
+}
+
+/// `../share/overread/models` beside the binary, if it is there.
+pub(super) fn packaged_dir() -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok()?;
+    let dir = exe.parent()?.parent()?.join("share/overread/models");
+    dir.is_dir().then_some(dir)
 }
 
 impl Model {
@@ -129,6 +136,14 @@ impl Model {
         }
         let input = input.into_dimensionality().map_err(|_| unavailable("the self-test input has not four axes"))?;
         Ok((input, self.array(&test.expect)?))
+    }
+
+    /// The files that make the model, relative to its folder.
+    pub(super) fn files(&self) -> Vec<String> {
+        let (weights, test) = (&self.manifest.weights, &self.manifest.self_test);
+        let digested = [weights.other.as_ref(), test.input.as_ref(), Some(&test.expect)];
+        let named = digested.into_iter().flatten().map(|own| own.file.to_string());
+        [MANIFEST_FILE.to_owned(), CARD_FILE.to_owned(), weights.file.to_string()].into_iter().chain(named).collect()
     }
 
     fn array(&self, own: &DigestedFile) -> Result<ArrayD<f32>> {
