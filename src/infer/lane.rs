@@ -140,3 +140,82 @@ fn run(session: &mut dyn Session, samples: &[Waiting]) -> Result<Vec<Result<(Out
 fn reply(to: oneshot::Sender<Result<(Outputs, RunInfo)>>, answer: Result<(Outputs, RunInfo)>) {
     drop(to.send(answer));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use ndarray::{ArrayD, ArrayView4, IxDyn};
+
+    use super::*;
+
+    /// Returns each sample's first value, and misbehaves on certain ones.
+    struct Scripted;
+
+    /// Values of a sample's first pixel that make the scripted network fail.
+    const FAILS: f32 = -1.0;
+    const PANICS: f32 = -2.0;
+    const NOT_FINITE: f32 = f32::INFINITY;
+
+    impl Session for Scripted {
+        fn run(&mut self, batch: ArrayView4<'_, f32>) -> Result<Outputs> {
+            let firsts: Vec<f32> = batch.outer_iter().map(|sample| sample[[0, 0, 0]]).collect();
+            assert!(!firsts.contains(&PANICS), "scripted");
+            if firsts.contains(&FAILS) {
+                return Err(Error::internal("scripted"));
+            }
+            let logits = ArrayD::from_shape_vec(IxDyn(&[firsts.len(), 1]), firsts);
+            Ok(Outputs(vec![("logits".to_owned(), logits.map_err(|_| Error::internal("shape"))?)]))
+        }
+
+        fn device(&self) -> &str {
+            "scripted"
+        }
+    }
+
+    /// Runs the samples as one batch and returns what each caller got: its value back, or a code.
+    fn answers(values: &[f32]) -> Vec<std::result::Result<f32, Code>> {
+        let (to_lane, batches) = sync_channel(1);
+        let (mut samples, mut callers) = (Vec::new(), Vec::new());
+        for value in values {
+            let (reply, answer) = oneshot::channel();
+            samples.push(Waiting { input: Array4::from_elem((1, 1, 2, 2), *value), reply });
+            callers.push(answer);
+        }
+        to_lane.send(Batch { model: 0, samples }).expect("room for one batch");
+        drop(to_lane);
+        Sessions(vec![Ok(Box::new(Scripted))]).serve(&batches, || ());
+        let read = |mut answer: oneshot::Receiver<Result<(Outputs, RunInfo)>>| {
+            let answer = answer.try_recv().expect("answered");
+            answer
+                .map(|(outputs, _)| outputs.get("logits").map_or(f32::NAN, |logits| logits[[0, 0]]))
+                .map_err(|e| e.code)
+        };
+        callers.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_bad_sample_does_not_take_its_batch_with_it() {
+        assert_eq!(answers(&[1.0, 2.0]), [Ok(1.0), Ok(2.0)]);
+        assert_eq!(answers(&[1.0, FAILS, 2.0]), [Ok(1.0), Err(Code::Internal), Ok(2.0)]);
+        assert_eq!(answers(&[PANICS, 2.0]), [Err(Code::Internal), Ok(2.0)]);
+        assert_eq!(answers(&[NOT_FINITE, 2.0]), [Err(Code::Internal), Ok(2.0)]);
+    }
+
+    #[test]
+    fn a_lane_goes_on_after_a_caller_went_away() {
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        let gone = Waiting { input: Array4::from_elem((1, 1, 2, 2), PANICS), reply };
+        let (reply, mut stays) = oneshot::channel();
+        let (to_lane, batches) = sync_channel(2);
+        to_lane.send(Batch { model: 0, samples: vec![gone] }).expect("room");
+        let sample = Waiting { input: Array4::from_elem((1, 1, 2, 2), 5.0), reply };
+        to_lane.send(Batch { model: 0, samples: vec![sample] }).expect("room");
+        drop(to_lane);
+        let idle = std::cell::Cell::new(0);
+        Sessions(vec![Ok(Box::new(Scripted))]).serve(&batches, || idle.set(idle.get() + 1));
+        assert_eq!(idle.get(), 2);
+        assert!(stays.try_recv().expect("answered").is_ok());
+    }
+}
