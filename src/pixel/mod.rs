@@ -4,6 +4,7 @@
 //! Standard: Modality LUT (PS3.3 C.11.1), VOI LUT (C.11.2), Image Pixel (C.7.6.3).
 //! Does not know: network, storage, models, the clock.
 mod geometry;
+pub mod render;
 mod resample;
 
 pub use geometry::GridMap;
