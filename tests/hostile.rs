@@ -4,6 +4,8 @@ mod support;
 use bytes::Bytes;
 use overread::dicom::{Instance, Limits, identify};
 use overread::error::Code;
+use overread::pixel::{Stage, StageFrame, image, stage_frame, summarise};
+use support::corpus::{Tally, Verdict, rows, shared};
 use support::dicom::{Cr, cr, element, element_header, item, part10};
 
 fn read(bytes: Vec<u8>) -> Result<Instance, overread::error::Error> {
@@ -113,4 +115,107 @@ fn every_cut_of_a_file_is_a_code() {
         let error = read(whole[..length].to_vec()).err();
         assert!(error.is_some(), "cut after {length} of {} bytes was accepted", whole.len());
     }
+}
+
+/// The corpus' verdict words, and the codes here that say the same.
+fn codes_of(verdict: &str) -> &'static [Code] {
+    use Code::{
+        DecodeFailed, HeaderImplausible, NoPixelData, NotDicom, PixelLayoutInvalid, TooLarge, Truncated,
+        UnsupportedSopClass, UnsupportedTransferSyntax,
+    };
+    match verdict {
+        "not_dicom" => &[NotDicom],
+        "truncated" => &[Truncated],
+        "bad_length" => &[Truncated, HeaderImplausible],
+        "too_deep" | "inflate_limit" | "absurd_size" => &[TooLarge],
+        "bad_header" | "invalid_uid" => &[HeaderImplausible],
+        "inconsistent_header" => &[HeaderImplausible, PixelLayoutInvalid],
+        "unsupported_bits" => &[PixelLayoutInvalid],
+        "unsupported_sop_class" => &[UnsupportedSopClass],
+        "not_analysed" => &[UnsupportedSopClass, NoPixelData],
+        "unsupported_transfer_syntax" => &[UnsupportedTransferSyntax],
+        "no_pixel_data" => &[NoPixelData],
+        "bad_encapsulation" => &[PixelLayoutInvalid, Truncated],
+        "decode_failed" => &[DecodeFailed],
+        other => panic!("the corpus has a new verdict: {other}"),
+    }
+}
+
+/// Reads all frames through all three stages.
+fn look_at(bytes: Vec<u8>) -> Result<String, overread::error::Error> {
+    let instance = read(bytes)?;
+    let stored = summarise((0..instance.header().frames).map(|i| stage_frame(&instance, Stage::Stored, i)))?;
+    if instance.header().photometric.is_monochrome() {
+        let modality = stage_frame(&instance, Stage::Modality, 0)?;
+        let StageFrame::Numbers(values) = modality else { panic!("modality values are numbers") };
+        assert!(values.iter().all(|v| v.is_finite()), "a modality value is not finite");
+        let image = image(&instance, 0)?;
+        assert!(image.values.iter().all(|v| (0.0..=1.0).contains(v)), "a display value is outside 0 to 1");
+    }
+    stage_frame(&instance, Stage::Display, 0)?;
+    Ok(stored.sha256)
+}
+
+#[test]
+fn malformed_files_get_the_verdict_that_the_corpus_gives_them() {
+    let Some(shared) = shared() else { return Tally::skip("the shared corpus is not here") };
+    let folder = shared.join("dicom/malformed");
+    let mut tally = Tally::default();
+    for row in rows(&folder.join("malformed.csv")) {
+        let bytes = std::fs::read(folder.join(&row["path"])).unwrap();
+        let verdicts = || row["also_ok"].split(';').chain([&*row["expect"]]).filter(|word| !word.is_empty());
+        let may_read = verdicts().any(|word| word.starts_with("ok"));
+        let verdict = match look_at(bytes) {
+            Ok(sha256) if may_read && (row["stored_sha256"].is_empty() || row["stored_sha256"] == sha256) => {
+                Verdict::Right
+            }
+            Ok(_) if may_read => Verdict::Wrong("read to other values than it holds".into()),
+            Ok(_) => Verdict::Wrong(format!("read; expected {}", row["expect"])),
+            Err(error)
+                if verdicts()
+                    .filter(|word| !word.starts_with("ok"))
+                    .any(|word| codes_of(word).contains(&error.code)) =>
+            {
+                Verdict::Refused
+            }
+            Err(error) => Verdict::Wrong(format!("{error}; expected {} {}", row["expect"], row["also_ok"])),
+        };
+        tally.add(&row["expect"], &row["path"], verdict);
+    }
+    tally.finish();
+}
+
+/// Small steps from real files: any byte may be wrong, any byte may be the last.
+#[test]
+fn cut_and_mutated_radiographs_end_in_a_value_or_a_code() {
+    let Some(shared) = shared() else { return Tally::skip("the shared corpus is not here") };
+    let mut tally = Tally::default();
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = move |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    for entry in std::fs::read_dir(shared.join("dicom/corpus/cr_dx")).unwrap() {
+        let whole = std::fs::read(entry.unwrap().path()).unwrap();
+        // Big files cost a decode a try; what matters is in headers and at the start of codestreams.
+        let tries = if whole.len() > 400_000 { 12 } else { 60 };
+        for _ in 0..tries {
+            let length = next(whole.len());
+            let cut = look_at(whole[..length].to_vec());
+            let verdict = match cut {
+                Ok(_) => Verdict::Wrong(format!("read although cut after {length} of {} bytes", whole.len())),
+                Err(_) => Verdict::Refused,
+            };
+            tally.add("cut", "cr_dx", verdict);
+            let mut mutated = whole.clone();
+            let reach = if next(2) == 0 { whole.len() } else { whole.len().min(4096) };
+            for _ in 0..1 + next(8) {
+                mutated[next(reach)] = next(256) as u8;
+            }
+            tally.add("mutated", "cr_dx", if look_at(mutated).is_ok() { Verdict::Right } else { Verdict::Refused });
+        }
+    }
+    tally.finish();
 }

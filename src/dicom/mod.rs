@@ -7,6 +7,8 @@
 //! - No parser sees bytes that `prescan` has not walked; no decoder is asked for a size that `header` has not checked.
 //! - A decoded frame has exactly the samples that the header says, or there is none.
 mod attributes;
+mod codec;
+mod fragments;
 mod header;
 mod instance;
 mod layout;
@@ -17,6 +19,7 @@ mod prescan;
 mod syntax;
 mod values;
 
+pub use codec::{Frame, Samples};
 pub use header::{Header, Text};
 pub use instance::{Identity, Instance, identify};
 pub use limits::Limits;

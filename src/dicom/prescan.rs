@@ -139,6 +139,11 @@ fn walk_from(
             let pixels = read_pixels(bytes, &header, at, encoding)?;
             return Ok(Scan { header_end: start, pixels: Some(pixels) });
         }
+        if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
+            // The pixels of an icon within a sequence item.
+            at = read_fragments(bytes, at, encoding.big_endian)?.1;
+            continue;
+        }
         let limit = open.iter().rev().find_map(|o| o.end).unwrap_or(bytes.len());
         if header.length == UNDEFINED || &header.vr == b"SQ" || (implicit && is_sequence(header.tag)) {
             if open.is_empty() {
@@ -255,19 +260,20 @@ fn read_header(bytes: &[u8], at: usize, implicit: bool, big_endian: bool) -> Res
 
 fn read_pixels(bytes: &[u8], header: &ElementHeader, at: usize, encoding: Encoding) -> Result<PixelElement> {
     let content = match header.length {
-        UNDEFINED => Content::Fragments(read_fragments(bytes, at, encoding.big_endian)?),
+        UNDEFINED => Content::Fragments(read_fragments(bytes, at, encoding.big_endian)?.0),
         length => Content::Native(at..advance(bytes, at, length, bytes.len())?),
     };
     Ok(PixelElement { element: header.tag.1, vr: header.vr, content })
 }
 
-fn read_fragments(bytes: &[u8], mut at: usize, big_endian: bool) -> Result<Vec<Range<usize>>> {
+/// The items of an encapsulated value, and where it ends.
+fn read_fragments(bytes: &[u8], mut at: usize, big_endian: bool) -> Result<(Vec<Range<usize>>, usize)> {
     let mut fragments = Vec::new();
     loop {
         let header = read_header(bytes, at, true, big_endian)?;
         at += header.size;
         match (header.tag, header.length) {
-            (SEQUENCE_END, _) => return Ok(fragments),
+            (SEQUENCE_END, _) => return Ok((fragments, at)),
             (ITEM, UNDEFINED) => return Err(fragment_invalid("an item of undefined length")),
             (ITEM, length) => {
                 let end = advance(bytes, at, length, bytes.len())?;

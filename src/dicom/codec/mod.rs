@@ -1,0 +1,134 @@
+//! Codecs: one frame's bytes to samples. One seam, [`Codec`]; which codec decodes what is in the table of `syntax`.
+//!
+//! Each codec checks the codestream's own header against the object's before it decodes, so that no decoder is asked for
+//! another size than the one that was budgeted; what comes out is counted again here.
+mod foreign;
+mod jpeg;
+mod marker;
+mod native;
+mod rle;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Code, Error, Result};
+
+use super::prescan::Content;
+use super::syntax::Coding;
+use super::{Header, Instance, layout};
+
+/// The samples of one frame, row by row, three-sample pixels as first, second, third.
+pub struct Frame {
+    /// rows x columns x samples of them.
+    pub samples: Samples,
+    /// Bits Stored are the lowest bits, wherever High Bit is (compressed frames).
+    pub right_aligned: bool,
+    /// The codec gave R, G, B, whatever Photometric Interpretation says.
+    pub is_rgb: bool,
+}
+
+/// Samples as they are in their cells: unused bits and sign not yet dealt with.
+pub enum Samples {
+    /// Up to 32 bits.
+    Integers(Vec<u32>),
+    /// Float or Double Float Pixel Data.
+    Floats(Vec<f64>),
+}
+
+impl Samples {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Samples::Integers(values) => values.len(),
+            Samples::Floats(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One frame to decode.
+struct Request<'a> {
+    header: &'a Header,
+    syntax_uid: &'static str,
+    bytes: &'a [u8],
+    big_endian: bool,
+    inflate_bytes_max: u64,
+}
+
+/// The seam. Errors: `DecodeFailed` (damaged, or another size than the header's), `Truncated`, `TooLarge`, `PixelLayoutInvalid`.
+trait Codec {
+    fn decode(&self, request: &Request<'_>) -> Result<Frame>;
+}
+
+fn codec(coding: Coding) -> &'static dyn Codec {
+    match coding {
+        Coding::Native | Coding::EncapsulatedNative => &native::Native,
+        Coding::DeflatedFrame => &native::Deflated,
+        Coding::Rle => &rle::Rle,
+        Coding::Jpeg => &jpeg::Jpeg,
+        Coding::JpegLs => &foreign::JpegLs,
+        Coding::Jpeg2000 => &foreign::Jpeg2000,
+    }
+}
+
+fn damaged(what: impl Into<String>) -> Error {
+    Error::new(Code::DecodeFailed, what)
+}
+
+impl Instance {
+    /// Decodes the frame with index `frame_index` (from 0).
+    ///
+    /// Errors, about this instance: `InvalidArgument` (no such frame), `DecodeFailed`, `Truncated`, `TooLarge`, `PixelLayoutInvalid`.
+    pub fn frame(&self, frame_index: u32) -> Result<Frame> {
+        let header = self.header();
+        if frame_index >= header.frames {
+            let detail = format!("frame {} of {}", u64::from(frame_index) + 1, header.frames);
+            return Err(self.blame(Error::new(Code::InvalidArgument, detail)));
+        }
+        // Foreign decoders are C and C++ behind thin bindings, some of which panic on what they do not expect.
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.decode(frame_index)));
+        let frame = decoded.unwrap_or_else(|_| Err(damaged("the decoder gave up on the codestream")));
+        let expected = header.frame_pixels() * usize::from(header.samples);
+        match frame {
+            Ok(frame) if frame.samples.len() == expected => Ok(frame),
+            Ok(_) => Err(self.blame(damaged("the codestream holds another number of samples than the header says"))),
+            Err(error) => Err(self.blame(error)),
+        }
+    }
+
+    fn decode(&self, frame_index: u32) -> Result<Frame> {
+        let header = self.header();
+        let request = |bytes| Request {
+            header,
+            syntax_uid: self.transfer_syntax().uid,
+            bytes,
+            big_endian: self.big_endian(),
+            inflate_bytes_max: self.inflate_bytes_max(),
+        };
+        let coding = self.transfer_syntax().coding;
+        let Content::Native(range) = &self.pixels().content else {
+            return codec(coding).decode(&request(&self.codestream(frame_index)?));
+        };
+        let all = self.slice(range);
+        let (bits, index) = (layout::frame_bits(header) as usize, frame_index as usize);
+        if header.bits_allocated == 1 {
+            return native::bits(all, bits * index, header.frame_pixels());
+        }
+        let frame_bytes = bits / 8;
+        let range = frame_bytes * index..frame_bytes * (index + 1);
+        if self.big_endian() && header.bits_allocated == 8 && &self.pixels().vr == b"OW" {
+            // 8-bit samples in words of a big-endian file: the bytes of each word are swapped.
+            let swapped: Vec<u8> = range.map(|at| all.get(at ^ 1).copied().unwrap_or(0)).collect();
+            return codec(coding).decode(&request(&swapped));
+        }
+        let bytes =
+            all.get(range).ok_or_else(|| Error::new(Code::Truncated, "the frame lies beyond the pixel data"))?;
+        if self.pixels().element != 0x0010 {
+            return Ok(native::floats(bytes, header.bits_allocated == 64, self.big_endian()));
+        }
+        codec(coding).decode(&request(bytes))
+    }
+}

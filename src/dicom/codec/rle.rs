@@ -1,0 +1,88 @@
+//! RLE Lossless (PS3.5 annex G), ours because it must be strict: a segment gives exactly a plane of bytes or the frame is refused.
+use crate::error::Result;
+
+use super::{Codec, Frame, Request, Samples, damaged, native};
+
+pub(super) struct Rle;
+
+const HEADER_BYTES: usize = 64;
+
+impl Codec for Rle {
+    fn decode(&self, request: &Request<'_>) -> Result<Frame> {
+        let header = request.header;
+        let one_bit = header.bits_allocated == 1;
+        let sample_bytes = usize::from(header.bits_allocated.div_ceil(8));
+        let plane = if one_bit { header.frame_pixels().div_ceil(8) } else { header.frame_pixels() };
+        let segments = segments(request.bytes, sample_bytes * usize::from(header.samples))?;
+        if one_bit {
+            return native::bits(&unpack(segments[0], plane)?, 0, plane * 8)
+                .map(|frame| cut(frame, header.frame_pixels()));
+        }
+        // A run of 128 takes two bytes: a shorter segment cannot fill its plane, and gets no memory for it.
+        if segments.iter().any(|segment| segment.len() * 64 < plane) {
+            return Err(damaged("an RLE segment ends early"));
+        }
+        let count = usize::from(header.samples);
+        let mut samples = vec![0u32; plane * count];
+        for (index, segment) in segments.into_iter().enumerate() {
+            // Of each sample the most significant byte comes first (G.2).
+            let (sample, shift) = (index / sample_bytes, 8 * (sample_bytes - 1 - index % sample_bytes));
+            for (pixel, byte) in unpack(segment, plane)?.into_iter().enumerate() {
+                samples[pixel * count + sample] |= u32::from(byte) << shift;
+            }
+        }
+        Ok(Frame { samples: Samples::Integers(samples), right_aligned: false, is_rgb: false })
+    }
+}
+
+/// Drops the bits that only fill the last byte.
+fn cut(mut frame: Frame, pixels: usize) -> Frame {
+    if let Samples::Integers(values) = &mut frame.samples {
+        values.truncate(pixels);
+    }
+    frame
+}
+
+/// The segments by the header's offsets (G.5), which must ascend within the frame.
+fn segments(bytes: &[u8], expected: usize) -> Result<Vec<&[u8]>> {
+    let long = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    let count = long(0).ok_or_else(|| damaged("the RLE header is cut"))?;
+    if count != expected || count > 15 {
+        return Err(damaged(format!("the RLE header has {count} segments; the image needs {expected}")));
+    }
+    let mut offsets: Vec<usize> = (1..=count).filter_map(|i| long(i * 4)).collect();
+    offsets.push(bytes.len());
+    let valid = offsets.len() == count + 1 && offsets[0] >= HEADER_BYTES && offsets.windows(2).all(|w| w[0] < w[1]);
+    match valid {
+        true => Ok(offsets.windows(2).map(|w| &bytes[w[0]..w[1]]).collect()),
+        false => Err(damaged("the RLE header points outside the frame")),
+    }
+}
+
+/// PackBits (G.3.1) of one segment; exactly `length` bytes come out.
+fn unpack(mut segment: &[u8], length: usize) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(length.min(segment.len() * 64));
+    while out.len() < length {
+        let Some((&control, rest)) = segment.split_first() else {
+            return Err(damaged("an RLE segment ends early"));
+        };
+        let taken = match (control, rest.first()) {
+            (0..=127, _) => {
+                let count = usize::from(control) + 1;
+                out.extend_from_slice(rest.get(..count).ok_or_else(|| damaged("an RLE segment ends early"))?);
+                count
+            }
+            (128, _) => 0,
+            (129..=255, Some(&value)) => {
+                out.resize(out.len() + 257 - usize::from(control), value);
+                1
+            }
+            (129..=255, None) => return Err(damaged("an RLE segment ends early")),
+        };
+        segment = &rest[taken..];
+    }
+    match out.len() == length {
+        true => Ok(out),
+        false => Err(damaged("an RLE segment holds more than a plane")),
+    }
+}
