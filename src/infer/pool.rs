@@ -11,7 +11,7 @@ use std::{
 };
 
 use ndarray::Array4;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// `[infer]` of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where models run: `auto`, `cpu` or `cuda`.

@@ -4,13 +4,13 @@
 pub(super) mod libtorch;
 
 use ndarray::ArrayView4;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::outputs::Outputs;
 use crate::{error::Result, model::Model};
 
 /// Where models run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
     /// A CUDA device where its libraries and a card are there, else the CPU.
