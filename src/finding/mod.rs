@@ -10,6 +10,7 @@ mod assemble;
 mod finding;
 mod heatmap;
 mod json;
+mod picture;
 mod region;
 mod report;
 
