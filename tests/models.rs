@@ -1,5 +1,6 @@
 //! Promise: a folder dropped into the models directory is a model; one whose files are not what its manifest says is refused
 //! with a reason, and the others serve. Runs on the test model of tests/data/models, whose network is a formula.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
 use std::{
     fs,
     path::{Path, PathBuf},

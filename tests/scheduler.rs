@@ -1,5 +1,6 @@
 //! Promise: batching is fair and bounded. A simulator drives the scheduler with random arrivals, withdrawals and lanes of
 //! random speed, and checks its invariants from outside. A failure prints the seed; put it into `SEEDS` and it is a test.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
 use std::collections::{BTreeMap, BTreeSet};
 
 use overread::infer::{Class, Effect, Event, Lane, Limits, Sample, Scheduler};

@@ -1,4 +1,5 @@
 //! Promise: a model reads the images that its manifest asks for, and for every other one the answer names the clause.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
 mod support;
 
 use overread::{
