@@ -180,7 +180,7 @@ mod tests {
 
     fn quality() -> Quality {
         let text = include_str!("../../models/chest-lungs/model.toml");
-        super::super::Manifest::parse(text)
+        crate::model::Manifest::parse(text)
             .ok()
             .and_then(|manifest| manifest.quality)
             .expect("the shipped manifest has rules")
