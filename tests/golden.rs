@@ -1,0 +1,166 @@
+//! Promise: the service sees what training saw. The golden files beside each shipped model were made by models/golden.py, with
+//! torch 2.11 and pydicom 3.0.2, from RG1_UNCI.dcm of the registry package pydicom-data 1.0.0, a PA chest radiograph.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis, IxDyn};
+use overread::{
+    dicom::{Instance, Limits},
+    infer::{Class, Config, DeviceChoice, Outputs, Pool},
+    model::{self, Input, Mask, Model},
+    pixel::{self, Image},
+};
+use support::corpus::{Tally, public};
+
+fn models_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
+}
+
+/// A golden file: float32, C order, written by NumPy.
+fn golden(model: &str, file: &str) -> ArrayD<f32> {
+    let bytes = fs::read(models_dir().join(model).join("golden").join(file)).expect("a golden file");
+    let header_end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..header_end]).expect("a header");
+    let sides = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')')).expect("a shape").0;
+    let shape: Vec<usize> = sides.split(',').filter_map(|side| side.trim().parse().ok()).collect();
+    let values = bytes[header_end..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    ArrayD::from_shape_vec(IxDyn(&shape), values).expect("as many values as its shape says")
+}
+
+/// The film that the golden files were made from.
+fn radiograph() -> Option<Image> {
+    let Some(path) = public("RG1_UNCI.dcm") else {
+        Tally::skip("RG1_UNCI.dcm (scripts/setup fetches it)");
+        return None;
+    };
+    let bytes = fs::read(path).expect("a readable file");
+    let instance = Instance::read(&bytes.into(), &Limits::default()).expect("a DICOM image");
+    Some(pixel::image(&instance, 0).expect("display values"))
+}
+
+#[track_caller]
+fn check_close(what: &str, got: ArrayViewD<'_, f32>, want: &ArrayD<f32>, limit: f32) {
+    assert_eq!(got.shape(), want.shape(), "{what}");
+    let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{what}: worst difference {worst:e}, limit {limit:e}");
+    assert!(worst <= limit, "{what}: {worst:e}, more than {limit:e}");
+}
+
+/// The shipped models and a pool that runs them; a model that fails its self-test fails the test.
+fn shipped() -> (Vec<Model>, Pool) {
+    let (models, refused) = model::discover(&models_dir());
+    assert!(refused.is_empty(), "{refused:?}");
+    let config = Config { device: DeviceChoice::Cpu, lanes: 1, ..Config::default() };
+    let (pool, refused) = Pool::start(&config, &models).expect("a pool");
+    assert!(refused.is_empty(), "{refused:?}");
+    (models, pool)
+}
+
+fn named<'a>(models: &'a [Model], name: &str) -> Option<&'a Model> {
+    models.iter().find(|model| model.manifest.name.as_str() == name)
+}
+
+fn run(pool: &Pool, model: &Model, input: &Array4<f32>) -> Outputs {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let answer = runtime.block_on(pool.infer(model.manifest.name.as_str(), input.clone(), Class::Routine));
+    answer.expect("outputs").0
+}
+
+fn output<D: ndarray::Dimension>(outputs: &Outputs, name: &str) -> ndarray::Array<f32, D> {
+    let first = outputs.get(name).expect("a named output").index_axis_move(Axis(0), 0);
+    first.to_owned().into_dimensionality().expect("the output's axes")
+}
+
+/// The lungs of `image`, with the input that they were read from.
+fn lungs(pool: &Pool, lungs: &Model, image: &Image) -> (Input, Mask) {
+    let recipe = &lungs.manifest.input;
+    let input = model::prepare(recipe, image.values.view(), None);
+    let logits: Array3<f32> = output(&run(pool, lungs, &input.tensor), "logits");
+    let quality = lungs.manifest.quality.as_ref().expect("rules");
+    let mask = model::read_mask(quality, [recipe.mean, recipe.std], &input, logits.index_axis(Axis(0), 0));
+    (input, mask.expect("logits on the input's grid"))
+}
+
+/// Largest difference of two input tensors. Display values agree to float32; the resampling sums float32 products in another
+/// order than torch does: 1e-6 each time, twice (reduce, fit). Contrast then divides by the range of the view (0.5 here) and
+/// normalising by std (0.25): 2e-6 / 0.125 = 1.6e-5. Seen: 7e-6.
+const TENSOR_LIMIT: f32 = 2e-5;
+/// The same weights and kernels on inputs that differ by TENSOR_LIMIT at most.
+const OUTPUT_LIMIT: f32 = 1e-3;
+
+#[test]
+fn rust_makes_the_tensors_and_answers_that_training_made() {
+    let Some(image) = radiograph() else { return };
+    let (models, pool) = shipped();
+    let small = pixel::resize(image.values.view(), 64, small_columns(&image));
+    check_close("display, reduced to 64", small.into_dyn().view(), &golden("chest-lungs", "rg1_display_64.npy"), 2e-6);
+
+    let lung_model = named(&models, "chest-lungs").expect("shipped");
+    let (input, mask) = lungs(&pool, lung_model, &image);
+    check_close(
+        "chest-lungs input",
+        input.tensor.view().into_dyn(),
+        &golden("chest-lungs", "rg1_input.npy"),
+        TENSOR_LIMIT,
+    );
+    let logits = run(&pool, lung_model, &input.tensor);
+    check_close(
+        "chest-lungs logits",
+        logits.get("logits").expect("logits"),
+        &golden("chest-lungs", "rg1_logits.npy"),
+        OUTPUT_LIMIT,
+    );
+    check_look(&mask);
+
+    let Some(classifier) = named(&models, "chest-radiograph") else {
+        Tally::skip("chest-radiograph is not installed in models/");
+        return;
+    };
+    let input = model::prepare(&classifier.manifest.input, image.values.view(), Some(&mask));
+    check_close(
+        "chest-radiograph input",
+        input.tensor.view().into_dyn(),
+        &golden("chest-radiograph", "rg1_input.npy"),
+        TENSOR_LIMIT,
+    );
+    let outputs = run(&pool, classifier, &input.tensor);
+    for (name, file) in [("logits", "rg1_logits.npy"), ("maps", "rg1_maps.npy")] {
+        let got = outputs.get(name).expect("a named output");
+        check_close(&format!("chest-radiograph {name}"), got, &golden("chest-radiograph", file), OUTPUT_LIMIT);
+    }
+}
+
+fn small_columns(image: &Image) -> usize {
+    let (rows, columns) = image.values.dim();
+    assert!(rows >= columns, "an upright film");
+    (columns as f64 * 64.0 / rows as f64 + 0.5).floor() as usize
+}
+
+/// The mask's measures are those of models/lungs.py.
+fn check_look(mask: &Mask) {
+    let text = fs::read_to_string(models_dir().join("chest-lungs/golden/rg1_look.json")).expect("a golden file");
+    let look: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let want = |key: &str| look["measures"][key].as_f64().expect("a number");
+    let m = mask.measures.expect("two lungs");
+    let measured = [
+        ("fields", m.fields as f64),
+        ("area_share", m.area_share),
+        ("balance", m.balance),
+        ("apart_x", m.apart_x),
+        ("apart_y", m.apart_y),
+        ("polarity", m.polarity),
+    ];
+    for (key, got) in measured {
+        // A pixel of the mask's edge may flip where its logit is within OUTPUT_LIMIT of 0.
+        assert!((got - want(key)).abs() < 1e-3, "{key}: {got}, not {}", want(key));
+    }
+    for (got, want) in m.bounds.iter().zip(look["box"].as_array().expect("a box")) {
+        assert!((got - want.as_f64().expect("a number")).abs() < 1e-9, "box: {:?}", m.bounds);
+    }
+    assert!(look["refusal"].is_null());
+}
