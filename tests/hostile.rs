@@ -1,4 +1,5 @@
 //! Promise: no input takes the process down or makes it invent pixels; each gets a value or a code.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
 mod support;
 
 use bytes::Bytes;
@@ -200,7 +201,7 @@ fn cut_and_mutated_radiographs_end_in_a_value_or_a_code() {
     for entry in std::fs::read_dir(shared.join("dicom/corpus/cr_dx")).unwrap() {
         let whole = std::fs::read(entry.unwrap().path()).unwrap();
         // Big files cost a decode a try; what matters is in headers and at the start of codestreams.
-        let tries = if whole.len() > 400_000 { 12 } else { 60 };
+        let tries = if whole.len() > 400_000 { 4 } else { 24 };
         for _ in 0..tries {
             let length = next(whole.len());
             let cut = look_at(whole[..length].to_vec());

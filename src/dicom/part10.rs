@@ -106,7 +106,7 @@ fn read_meta(bytes: &[u8], mut at: usize) -> Result<(Option<String>, usize)> {
 /// Inflates a whole data set (PS3.5 A.5), streaming, so that a bomb costs no more than the limit.
 fn inflate(raw: &[u8], limits: &Limits) -> Result<Bytes> {
     // RFC 1950 headers instead of raw deflate occur: CMF/FLG is a multiple of 31 and names method 8.
-    let zlib = raw.len() > 2 && raw[0] & 0x0f == 8 && u16::from_be_bytes([raw[0], raw[1]]) % 31 == 0;
+    let zlib = raw.len() > 2 && raw[0] & 0x0f == 8 && u16::from_be_bytes([raw[0], raw[1]]).is_multiple_of(31);
     let reader: Box<dyn Read> = match zlib {
         true => Box::new(flate2::read::ZlibDecoder::new(raw)),
         false => Box::new(flate2::read::DeflateDecoder::new(raw)),

@@ -119,7 +119,7 @@ fn decompress(bytes: &[u8], stated: &Stated) -> Result<Vec<u32>> {
         return Err(damaged("the JPEG has more than one frame header"));
     }
     let count = stated.rows as usize * stated.columns as usize * usize::from(stated.components);
-    let format = if stated.components == 1 { tj::TJPF_TJPF_GRAY } else { tj::TJPF_TJPF_RGB } as i32;
+    let format = if stated.components == 1 { tj::TJPF_TJPF_GRAY } else { tj::TJPF_TJPF_RGB };
     let whole = |status: i32| match status == 0 || decoder.only_misstates_its_scan() {
         true => Ok(()),
         false => Err(damaged("the JPEG scan is damaged")),

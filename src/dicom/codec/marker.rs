@@ -3,8 +3,8 @@
 //! JPEG and JPEG-LS: ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2. JPEG 2000: ISO/IEC 15444-1 annexes A and I.
 use crate::error::{Code, Error, Result};
 
-use super::super::Header;
 use super::damaged;
+use crate::dicom::Header;
 
 /// Frame header of a codestream.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ pub(super) fn jpeg2000(bytes: &[u8]) -> Result<Stated> {
 
 /// The contiguous codestream of a JP2 file (box `jp2c`), or the bytes themselves.
 fn codestream(bytes: &[u8]) -> Result<&[u8]> {
-    if !bytes.get(4..8).is_some_and(|kind| kind == b"jP  ") {
+    if bytes.get(4..8).is_none_or(|kind| kind != b"jP  ") {
         return Ok(bytes);
     }
     let mut at = 0usize;

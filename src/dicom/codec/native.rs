@@ -1,9 +1,9 @@
 //! Uncompressed frames: in Pixel Data itself, one to a fragment, or deflated (PS3.5 section 8, A.4.11, A.4.13).
 use crate::error::{Code, Error, Result};
 
-use super::super::part10::inflate_capped;
-use super::super::{Photometric, layout};
 use super::{Codec, Frame, Request, Samples};
+use crate::dicom::part10::inflate_capped;
+use crate::dicom::{Photometric, layout};
 
 pub(super) struct Native;
 pub(super) struct Deflated;
