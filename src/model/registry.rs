@@ -123,6 +123,12 @@ impl Model {
         verified(&self.dir, file, sha256.as_str(), WEIGHTS_BYTES_MAX).map(Some)
     }
 
+    /// The model card, Markdown.
+    pub fn card(&self) -> Result<String> {
+        let bytes = read_file(&self.dir, CARD_FILE, MANIFEST_BYTES_MAX)?;
+        String::from_utf8(bytes).map_err(|_| unavailable("card.md is not UTF-8 text"))
+    }
+
     /// The self-test's input (1 x 1 x rows x columns) and the first output that must come out.
     pub fn golden(&self) -> Result<(Array4<f32>, ArrayD<f32>)> {
         let test = &self.manifest.self_test;
