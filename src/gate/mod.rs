@@ -1,1 +1,2 @@
 //! Gates translate a protocol to the study room and the ledger's queries, and nothing more.
+pub mod grpc;

@@ -1,0 +1,141 @@
+//! `FindingService`: reports, findings and heatmaps.
+use tonic::{Request, Response, Status};
+
+use super::{
+    call::{Deadline, Driven, Responses, client_gone, unary},
+    convert, event,
+    heatmap::{self, Drawn, Format},
+    name::{self, FindingName, StudyName, bad},
+    page::Page,
+    receive::CHUNK_BYTES_MAX,
+    serve::Gate,
+    status::said,
+    study::study_row,
+    v1,
+};
+use crate::{
+    error::{Code, Error, Result, Subject},
+    finding::{self, Finding},
+    ledger::{Event, Ledger},
+    uid::Uid,
+};
+
+/// The service.
+pub(super) struct Findings(pub(super) Gate);
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::finding_service_server::FindingService for Findings {
+    type GetHeatmapStream = Driven<v1::GetHeatmapResponse>;
+
+    async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
+        unary(request, async |asked| {
+            let StudyName { study, revision } = name::report("name", &asked.name)?;
+            let ledger = &self.0.rooms.ledger;
+            study_row(ledger, &study).await?;
+            let row = ledger.report_row(&study, revision).await?.ok_or_else(|| no_report(&study))?;
+            let report = finding::report_from_json(&row.report_json)?;
+            Ok(v1::GetReportResponse { report: Some(convert::report(&report, row.at)) })
+        })
+        .await
+    }
+
+    async fn list_findings(&self, request: Request<v1::ListFindingsRequest>) -> Answer<v1::ListFindingsResponse> {
+        unary(request, async |asked| list(&self.0.rooms.ledger, asked).await).await
+    }
+
+    async fn get_heatmap(&self, request: Request<v1::GetHeatmapRequest>) -> Answer<Self::GetHeatmapStream> {
+        let (deadline, gate, asked) = (Deadline::of(request.metadata()), self.0.clone(), request.into_inner());
+        let place = gate.stream_place().map_err(|error| said(&error))?;
+        Ok(Response::new(Driven::by(|responses| async move {
+            let _place = place;
+            deadline.bound(give_heatmap(&gate, asked, responses)).await
+        })))
+    }
+}
+
+fn no_report(study: &Uid) -> Error {
+    let detail = "its report is not complete yet; WatchStudy tells when it is";
+    Error::new(Code::NotFound, detail).about(Subject::Study(study.to_string()))
+}
+
+/// The findings of a revision in the order of its report; those made so far while it runs.
+async fn findings(ledger: &Ledger, study: &Uid, revision: u32) -> Result<Vec<Finding>> {
+    if let Some(row) = ledger.report_row(study, Some(revision)).await? {
+        return Ok(finding::report_from_json(&row.report_json)?.findings);
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    for row in event::of_revision(ledger, study, revision).await? {
+        if let Event::FindingMade { finding_json } = &row.event {
+            let made = finding::finding_from_json(finding_json)?;
+            // Work that was taken up again after a restart makes the same findings again.
+            if findings.iter().all(|known| known.uid != made.uid) {
+                findings.push(made);
+            }
+        }
+        if let Event::HeatmapMade { finding_uid, sha256 } = row.event
+            && let Some(finding) = findings.iter_mut().find(|known| known.uid == finding_uid)
+        {
+            finding.heatmap = Some(sha256);
+        }
+    }
+    Ok(findings)
+}
+
+async fn list(ledger: &Ledger, asked: v1::ListFindingsRequest) -> Result<v1::ListFindingsResponse> {
+    let name = name::study_or_revision("parent", &asked.parent)?;
+    let row = study_row(ledger, &name.study).await?;
+    let revision = name.revision.unwrap_or(row.revision);
+    let filter = asked.filter.unwrap_or_default();
+    let outcome =
+        v1::FindingOutcome::try_from(filter.outcome).map_err(|_| bad("filter.outcome", "is not an outcome"))?;
+    let model = match filter.model.as_str() {
+        "" => None,
+        model => Some(name::model("filter.model", model)?.to_owned()),
+    };
+    let page = Page::of(asked.page_size, &asked.page_token, format!("{revision} {outcome:?} {model:?}").as_bytes())?;
+    let mut all = findings(ledger, &name.study, revision).await?;
+    if let Some(after) = &page.after {
+        let known = all.iter().position(|finding| finding.uid.as_str() == after);
+        let at = known.ok_or_else(|| bad("page_token", "is of findings that are gone"))?;
+        all.drain(..=at);
+    }
+    all.retain(|finding| {
+        let outcome_fits =
+            outcome == v1::FindingOutcome::Unspecified || convert::finding_outcome(finding.outcome) == outcome;
+        outcome_fits && model.as_ref().is_none_or(|model| finding.provenance.model == *model)
+    });
+    all.truncate(page.asked() as usize);
+    let next_page_token = page.cut(&mut all, |finding| finding.uid.to_string());
+    let findings = all.iter().map(|f| convert::finding(&name.study, revision, f, f.heatmap.is_some())).collect();
+    Ok(v1::ListFindingsResponse { findings, next_page_token })
+}
+
+async fn give_heatmap(
+    gate: &Gate,
+    asked: v1::GetHeatmapRequest,
+    responses: Responses<v1::GetHeatmapResponse>,
+) -> Result<()> {
+    use v1::get_heatmap_response::Part;
+    let FindingName { study, revision, finding } = name::heatmap("name", &asked.name)?;
+    let format = v1::HeatmapFormat::try_from(asked.format).map_err(|_| bad("format", "is not a format"))?;
+    let format = Format::of(format).ok_or_else(|| bad("format", "must be set"))?;
+    let ledger = &gate.rooms.ledger;
+    let missing = || {
+        let detail = "there is no such finding, or its heatmap is not made yet";
+        Error::new(Code::NotFound, detail).about(Subject::Study(study.to_string()))
+    };
+    let all = findings(ledger, &study, revision).await?;
+    let found = all.into_iter().find(|known| known.uid == finding).ok_or_else(missing)?;
+    let digest = found.heatmap.clone().ok_or_else(missing)?;
+    let artifact = ledger.artifact(&digest).await?.ok_or_else(missing)?;
+    let Drawn { header, bytes } = heatmap::draw(gate, &study, revision, found, artifact, format).await?;
+    let send = async |part| responses.send(v1::GetHeatmapResponse { part: Some(part) }).await.map_err(client_gone);
+    send(Part::Header(header)).await?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        send(Part::Chunk(rest.split_to(rest.len().min(CHUNK_BYTES_MAX)))).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! A stored heatmap in one of the formats of the API.
+use bytes::Bytes;
+use ndarray::Array2;
+
+use super::{convert, serve::Gate, v1};
+use crate::{
+    dicom::Instance,
+    error::{Code, Error, Result, Subject},
+    finding::{Finding, Heatmap},
+    ledger::Ledger,
+    pixel::{self, Image},
+    uid::Uid,
+};
+
+/// How a heatmap is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    OverlayPng,
+    MapPng,
+    Float32,
+}
+
+impl Format {
+    /// `None` for UNSPECIFIED.
+    pub(super) fn of(format: v1::HeatmapFormat) -> Option<Format> {
+        match format {
+            v1::HeatmapFormat::Unspecified => None,
+            v1::HeatmapFormat::OverlayPng => Some(Format::OverlayPng),
+            v1::HeatmapFormat::MapPng => Some(Format::MapPng),
+            v1::HeatmapFormat::Float32 => Some(Format::Float32),
+        }
+    }
+
+    fn message(self) -> v1::HeatmapFormat {
+        match self {
+            Format::OverlayPng => v1::HeatmapFormat::OverlayPng,
+            Format::MapPng => v1::HeatmapFormat::MapPng,
+            Format::Float32 => v1::HeatmapFormat::Float32,
+        }
+    }
+}
+
+/// A heatmap as it is sent.
+pub(super) struct Drawn {
+    pub(super) header: v1::HeatmapHeader,
+    pub(super) bytes: Bytes,
+}
+
+/// Draws the heatmap of `finding` that `artifact` holds.
+///
+/// Errors: `NotFound` when the source image is gone; those of reading it (OVERLAY_PNG only).
+pub(super) async fn draw(
+    gate: &Gate,
+    study: &Uid,
+    revision: u32,
+    finding: Finding,
+    artifact: Bytes,
+    format: Format,
+) -> Result<Drawn> {
+    let source = match format {
+        Format::OverlayPng => Some(source_bytes(&gate.rooms.ledger, study, revision, &finding.sop_instance).await?),
+        Format::MapPng | Format::Float32 => None,
+    };
+    let limits = gate.rooms.limits.clone();
+    let work = move || {
+        let heatmap = Heatmap::from_bytes(&artifact)?;
+        match source {
+            Some(source) => {
+                let instance = Instance::read(&source, &limits)?;
+                let image = pixel::image(&instance, finding.frame_number.saturating_sub(1))?;
+                overlay(&heatmap, &finding, &image)
+            }
+            None => map(&heatmap, &finding, format),
+        }
+    };
+    // Decoding, resampling and compressing are CPU work: off the async threads.
+    match tokio::task::spawn_blocking(work).await {
+        Ok(drawn) => drawn,
+        Err(_) => Err(Error::internal("drawing the heatmap failed unexpectedly")),
+    }
+}
+
+/// The instance as it came.
+async fn source_bytes(ledger: &Ledger, study: &Uid, revision: u32, sop_instance: &Uid) -> Result<Bytes> {
+    let rows = ledger.instances(study, revision).await?;
+    let gone = || {
+        let subject = Subject::Instance(sop_instance.to_string());
+        Error::new(Code::NotFound, "the source image is not here any more").about(subject)
+    };
+    let row = rows.iter().find(|row| row.sop_instance == *sop_instance).ok_or_else(gone)?;
+    ledger.read(row).await
+}
+
+fn overlay(heatmap: &Heatmap, finding: &Finding, image: &Image) -> Result<Drawn> {
+    let png = heatmap.overlay_png(image.values.view(), finding)?;
+    Ok(Drawn { header: header(heatmap, finding, Format::OverlayPng, png_size(&png)?, png.len()), bytes: png.into() })
+}
+
+fn map(heatmap: &Heatmap, finding: &Finding, format: Format) -> Result<Drawn> {
+    let bytes = match format {
+        Format::MapPng => heatmap.map_png()?,
+        Format::Float32 | Format::OverlayPng => float32(&heatmap.source_values()),
+    };
+    Ok(Drawn { header: header(heatmap, finding, format, heatmap.source_size, bytes.len()), bytes: bytes.into() })
+}
+
+fn float32(values: &Array2<f32>) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Rows and columns that a PNG states in its first chunk (PNG 11.2.1).
+fn png_size(png: &[u8]) -> Result<[u32; 2]> {
+    let side = |at: usize| png.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    side(20).zip(side(16)).map(|(rows, columns)| [rows, columns]).ok_or_else(|| Error::internal("a PNG has no header"))
+}
+
+fn header(
+    heatmap: &Heatmap,
+    finding: &Finding,
+    format: Format,
+    [rows, columns]: [u32; 2],
+    size: usize,
+) -> v1::HeatmapHeader {
+    let in_source_pixels =
+        v1::PixelMapping { left: 0.0, top: 0.0, source_pixels_per_column: 1.0, source_pixels_per_row: 1.0 };
+    v1::HeatmapHeader {
+        format: format.message().into(),
+        rows,
+        columns,
+        source: Some(convert::source(&finding.sop_instance, finding.frame_number)),
+        source_rows: heatmap.source_size[0],
+        source_columns: heatmap.source_size[1],
+        mapping: (format != Format::OverlayPng).then_some(in_source_pixels),
+        size_bytes: size as u64,
+    }
+}
