@@ -1,7 +1,10 @@
 //! What must be set before the process does anything else, and where CUDA libraries are found.
 use std::path::PathBuf;
 
-/// Sets the allocator up for inference. Call it first in `main`, before any thread.
+/// Read by NVIDIA's libraries when they start: 0 keeps float32 arithmetic in float32.
+const TF32_OVERRIDE: &str = "NVIDIA_TF32_OVERRIDE";
+
+/// Sets the allocator and, where CUDA libraries are installed, their arithmetic. Call it first in `main`, before any thread.
 ///
 /// libtorch frees every activation, and glibc would give blocks above 128 KiB back to the kernel only to fault them in again
 /// at the next call (DenseNet-121: 30.0 ms, then 26.7 ms; a U-Net at 512: 150 ms, then 110 ms). Free memory above 256 MiB at
@@ -10,7 +13,9 @@ use std::path::PathBuf;
 /// Nothing is set for OpenMP, whose barriers spin when threads outnumber free cores: each lane runs its operators on one
 /// thread, and a team of one has no barrier. Flush-to-zero is left alone: Rust demands the default floating-point
 /// environment, and denormals cost nothing measurable on current cores.
-#[expect(unsafe_code, reason = "mallopt is a C function")]
+///
+/// CUDA: convolutions would round their inputs to TF32 (10 bits), and a self-test against float32 could fail for it.
+#[expect(unsafe_code, reason = "mallopt is a C function, and the environment is shared by all threads")]
 pub fn prepare_process() {
     const MIB: libc::c_int = 1 << 20;
     // SAFETY: mallopt takes two integers and only sets allocator options; no other thread runs yet.
@@ -21,6 +26,11 @@ pub fn prepare_process() {
         }
         libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * MIB);
         libc::mallopt(libc::M_TOP_PAD, 64 * MIB);
+    }
+    if cuda_dir().is_some() && std::env::var_os(TF32_OVERRIDE).is_none() {
+        // SAFETY: no other thread runs yet that could read the environment.
+        // WHY: NVIDIA's libraries read it there; `tch` has no switch for it.
+        unsafe { std::env::set_var(TF32_OVERRIDE, "0") };
     }
 }
 
