@@ -39,10 +39,13 @@ pub(super) struct Operation {
     run: Box<dyn FnOnce(&mut Turn<'_>) -> Settled + Send>,
 }
 
+/// Tells the caller; given the outcome of the commit.
+type Answer = Box<dyn FnOnce(&Result<()>)>;
+
 /// An operation that has run and waits for the commit.
 struct Settled {
     keep: bool,
-    answer: Box<dyn FnOnce(&Result<()>)>,
+    answer: Answer,
 }
 
 impl Operation {
