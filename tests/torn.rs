@@ -4,6 +4,8 @@
 //! the last commit in SQLite's write-ahead log, is cut or filled with garbage from each of its bytes on, and the directory
 //! is opened again, as after the crash. Opening never fails, all but the last instance are there, the last one is whole
 //! or absent, and sending it again makes it whole.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
+
 mod made;
 
 use std::{

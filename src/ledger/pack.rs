@@ -190,8 +190,10 @@ fn sync_side_by_side(files: &[&File]) -> io::Result<()> {
         for file in files {
             syncs.push(std::thread::Builder::new().spawn_scoped(scope, || file.sync_data())?);
         }
-        let ended = syncs.into_iter().map(|sync| sync.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
-        ended.fold(Ok(()), |all: io::Result<()>, one| all.and(one))
+        // Every one is waited for; the first failure is told.
+        let ended: Vec<io::Result<()>> =
+            syncs.into_iter().map(|sync| sync.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))).collect();
+        ended.into_iter().collect()
     })
 }
 

@@ -1,4 +1,6 @@
 //! The ledger's promises, through its door: commits in groups, nothing answered before it is durable, nothing lost.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test may fail where it stands")]
+
 mod disk;
 #[path = "../made/mod.rs"]
 mod made;
