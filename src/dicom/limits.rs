@@ -1,8 +1,8 @@
 //! What one object may ask for: every bound of this room in one place, as its part of the configuration.
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Bounds on one object, checked before anything is allocated for it. Beyond any of them: `TooLarge`, naming the key.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of the object as it came.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 const CHANGES_WAITING_MAX: usize = 4096;
 
 /// Limits of the ledger.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Free bytes of the disk that storing instances leaves alone, so that what was acknowledged can be finished.

@@ -1,0 +1,322 @@
+//! The pipeline: one claimed study revision, from its bytes to its report.
+use std::{collections::BTreeMap, sync::Arc};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::{
+    analysis::{
+        Config,
+        image::Reader,
+        quarantine::{self, Verdict},
+    },
+    dicom::{Instance, Limits},
+    error::{Code, Error, Result, Subject},
+    finding::{Finding, Heatmap, NotAnalysed, Report, finding_to_json, report_to_json},
+    infer::{Class, Pool},
+    ledger::{self, Claim, Event, Ledger, NewTarget, TargetState},
+    model::Model,
+    study::{self, Plan},
+    uid::Uid,
+};
+
+/// Works on claimed studies.
+pub struct Pipeline {
+    ledger: Ledger,
+    models: BTreeMap<String, Arc<Model>>,
+    pool: Pool,
+    limits: Limits,
+    config: Config,
+}
+
+/// Vetted instances by SOP Instance UID.
+type Instances = BTreeMap<Uid, Arc<Instance>>;
+
+/// A study revision whose instances were read again from their packs.
+struct Opened {
+    instances: Instances,
+    unreadable: Vec<NotAnalysed>,
+}
+
+impl Pipeline {
+    /// A pipeline over `models`, which `pool` has loaded.
+    pub fn new(ledger: Ledger, models: Vec<Arc<Model>>, pool: Pool, limits: Limits, config: Config) -> Pipeline {
+        let models = models.into_iter().map(|model| (model.manifest.name.as_str().to_owned(), model)).collect();
+        Pipeline { ledger, models, pool, limits, config }
+    }
+
+    /// The ledger that it works for.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The next study revision to work on, if there is one.
+    pub async fn claim(&self) -> Result<Option<Claim>> {
+        self.ledger.claim(ledger::now(), self.lease_us()).await
+    }
+
+    /// Takes a claimed revision to its report; when `stop` turns true, gives it back at the next image.
+    ///
+    /// Errors: the ledger's own alone; the claim has been given back then.
+    pub async fn work(&self, claim: Claim, stop: &watch::Receiver<bool>) -> Result<()> {
+        let outcome = self.attempt(&claim, stop).await;
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => self.ledger.release(&claim).await,
+            Err(Error { code: Code::NotFound | Code::Cancelled, .. }) => {
+                tracing::info!(study = %claim.study, revision = claim.revision, "study deleted or taken over during analysis");
+                Ok(())
+            }
+            Err(error) => {
+                // The first failure is the one to tell; a release that fails too ends with the lease.
+                if let Err(second) = self.ledger.release(&claim).await {
+                    tracing::warn!(code = %second.code, study = %claim.study, "claim not given back");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the report was made (`false`: stopped).
+    async fn attempt(&self, claim: &Claim, stop: &watch::Receiver<bool>) -> Result<bool> {
+        let left = self.ledger.targets(&claim.study, claim.revision).await?;
+        let aside = match quarantine::judge(claim.attempt, self.config.attempts_max, &left) {
+            Verdict::Run => Vec::new(),
+            Verdict::RunWithout(models) => models,
+            Verdict::PutAside => return self.put_aside(claim).await.map(|()| true),
+        };
+        let opened = self.open(claim).await?;
+        let plan = self.plan(claim, &opened).await?;
+        let mut report = Report {
+            study: claim.study.clone(),
+            revision: claim.revision,
+            findings: Vec::new(),
+            not_analysed: opened.unreadable.into_iter().chain(plan.not_analysed).collect(),
+        };
+        // A revision that is resumed runs what was planned first, whatever is installed now.
+        for row in self.ledger.targets(&claim.study, claim.revision).await? {
+            let target = &row.target;
+            if aside.contains(&target.model) {
+                report.not_analysed.push(self.quarantine(claim, &target.model).await?);
+                continue;
+            }
+            if !self.run(claim, target, &opened.instances, &mut report, stop).await? {
+                return Ok(false);
+            }
+        }
+        self.finish(claim, &report, |of| study::Event::Reported { of }, Event::Reported).await?;
+        Ok(true)
+    }
+
+    /// Reads every instance of the revision again; what cannot be read is said, and the rest goes on.
+    async fn open(&self, claim: &Claim) -> Result<Opened> {
+        let mut opened = Opened { instances: BTreeMap::new(), unreadable: Vec::new() };
+        for row in self.ledger.instances(&claim.study, claim.revision).await? {
+            let bytes = self.ledger.read(&row).await?;
+            let limits = self.limits.clone();
+            let read = tokio::task::spawn_blocking(move || Instance::read(&bytes, &limits)).await;
+            match read.unwrap_or_else(|_| Err(Error::internal("reading the instance failed unexpectedly"))) {
+                Ok(instance) => {
+                    opened.instances.insert(row.sop_instance, Arc::new(instance));
+                }
+                Err(error) => opened.unreadable.push(not_analysed(error.about_instance(row.sop_instance.as_str()))),
+            }
+        }
+        let refused = self.ledger.refusals(&claim.study).await?;
+        opened.unreadable.extend(refused.into_iter().map(|refusal| NotAnalysed {
+            code: refusal.code,
+            subject: refusal.sop_instance.map_or(Subject::None, |uid| Subject::Instance(uid.as_str().to_owned())),
+            detail: refusal.detail,
+        }));
+        Ok(opened)
+    }
+
+    async fn plan(&self, claim: &Claim, opened: &Opened) -> Result<Plan> {
+        let models: Vec<&Model> = self.models.values().map(Arc::as_ref).collect();
+        let headers: Vec<_> = opened.instances.values().map(|instance| instance.header()).collect();
+        let plan = study::plan(&models, &headers);
+        let targets: Vec<NewTarget> = plan.targets.iter().map(new_target).collect();
+        let unread = opened.unreadable.iter().chain(&plan.not_analysed);
+        let events: Vec<Event> = unread.map(|entry| not_analysed_event(None, entry)).collect();
+        let of = claim.revision;
+        let step = study::on_event(move |_| study::Event::Planned { of }, claim.class);
+        let decide: ledger::Decide = Box::new(move |row| {
+            let mut change = step(row)?;
+            change.events = events;
+            Ok(change)
+        });
+        self.ledger.plan(claim, targets, study::plan_to_json(&plan), decide).await?;
+        Ok(plan)
+    }
+
+    /// Runs one target; `false`: told to stop.
+    async fn run(
+        &self,
+        claim: &Claim,
+        target: &NewTarget,
+        instances: &Instances,
+        report: &mut Report,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<bool> {
+        let Some(model) = self.models.get(&target.model).filter(|model| model.digest == target.digest) else {
+            let error = Error::new(Code::ModelUnavailable, "the model that was planned is not installed any more");
+            let entry = not_analysed(error.about(Subject::Model(target.model.clone())));
+            let events = vec![not_analysed_event(Some(&target.model), &entry)];
+            self.end_target(claim, &target.model, TargetState::NotAnalysed(entry.code), events).await?;
+            report.not_analysed.push(entry);
+            return Ok(true);
+        };
+        self.ledger.start_target(&claim.study, claim.revision, &target.model).await?;
+        let class = class_of(claim);
+        let reader = Reader { models: &self.models, pool: &self.pool, class, experimental: self.config.experimental };
+        let frames = frames_of(target, instances);
+        let mut read = 0usize;
+        for (done, (instance, frame_index)) in frames.iter().enumerate() {
+            if *stop.borrow() {
+                return Ok(false);
+            }
+            self.ledger.renew(claim, ledger::now() + self.lease_us()).await?;
+            match reader.read(model, &claim.study, instance, *frame_index).await {
+                Ok(findings) => {
+                    read += 1;
+                    self.announce(claim, findings, report).await?;
+                }
+                // The service itself is in trouble, not the image: the work is put back and tried again.
+                Err(error) if passing(error.code) => return Err(error),
+                Err(error) => {
+                    let entry = not_analysed(error.about_instance(instance.header().sop_instance.as_str()));
+                    self.append(claim, vec![not_analysed_event(Some(&target.model), &entry)]).await?;
+                    report.not_analysed.push(entry);
+                }
+            }
+            let counts = (u32::try_from(done + 1), u32::try_from(frames.len()));
+            let (done, total) = (counts.0.unwrap_or(u32::MAX), counts.1.unwrap_or(u32::MAX));
+            let progress = Event::Progress { model: target.model.clone(), done, total, stage: "read".to_owned() };
+            self.append(claim, vec![progress]).await?;
+        }
+        let state = match (read, report.not_analysed.last()) {
+            (0, Some(last)) => TargetState::NotAnalysed(last.code),
+            _ => TargetState::Done,
+        };
+        self.end_target(claim, &target.model, state, Vec::new()).await?;
+        Ok(true)
+    }
+
+    /// Findings go out as soon as they are known; their heatmaps are made durable after that.
+    async fn announce(&self, claim: &Claim, findings: Vec<(Finding, Heatmap)>, report: &mut Report) -> Result<()> {
+        let mut heatmaps = Vec::with_capacity(findings.len());
+        let mut events = Vec::with_capacity(findings.len());
+        for (mut finding, heatmap) in findings {
+            let bytes = heatmap.to_bytes();
+            finding.heatmap = Some(sha256_hex(&bytes));
+            events.push(Event::FindingMade { finding_json: finding_to_json(&finding)? });
+            heatmaps.push((finding.uid.clone(), bytes));
+            report.findings.push(finding);
+        }
+        self.append(claim, events).await?;
+        for (finding_uid, bytes) in heatmaps {
+            let sha256 = self.ledger.put_artifact(bytes.into()).await?;
+            self.append(claim, vec![Event::HeatmapMade { finding_uid, sha256 }]).await?;
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, claim: &Claim, model: &str) -> Result<NotAnalysed> {
+        let detail = format!("the service stopped {} times while this model read the study", self.config.attempts_max);
+        let entry = NotAnalysed { code: Code::Quarantined, subject: Subject::Model(model.to_owned()), detail };
+        let events = vec![not_analysed_event(Some(model), &entry)];
+        self.end_target(claim, model, TargetState::Quarantined, events).await?;
+        tracing::error!(study = %claim.study, revision = claim.revision, model, "target quarantined");
+        Ok(entry)
+    }
+
+    /// The whole revision goes aside: the process died before any target ran.
+    async fn put_aside(&self, claim: &Claim) -> Result<()> {
+        let detail = format!("the service stopped {} times while it opened the study", self.config.attempts_max);
+        let entry = NotAnalysed {
+            code: Code::Quarantined,
+            subject: Subject::Study(claim.study.as_str().to_owned()),
+            detail: detail.clone(),
+        };
+        tracing::error!(study = %claim.study, revision = claim.revision, "study quarantined");
+        let report = Report {
+            study: claim.study.clone(),
+            revision: claim.revision,
+            findings: Vec::new(),
+            not_analysed: vec![entry],
+        };
+        self.finish(claim, &report, |of| study::Event::Quarantined { of }, Event::Quarantined { detail }).await
+    }
+
+    async fn finish(&self, claim: &Claim, report: &Report, event: fn(u32) -> study::Event, last: Event) -> Result<()> {
+        let of = claim.revision;
+        let step = study::on_event(move |_| event(of), claim.class);
+        let decide: ledger::Decide = Box::new(move |row| {
+            let mut change = step(row)?;
+            change.events.push(last);
+            Ok(change)
+        });
+        self.ledger.report(claim, report_to_json(report)?, decide).await?;
+        let (findings, not_analysed) = (report.findings.len(), report.not_analysed.len());
+        tracing::info!(study = %claim.study, revision = of, findings, not_analysed, "study reported");
+        Ok(())
+    }
+
+    async fn append(&self, claim: &Claim, events: Vec<Event>) -> Result<()> {
+        self.ledger.append(&claim.study, claim.revision, events).await.map(|_seq| ())
+    }
+
+    async fn end_target(&self, claim: &Claim, model: &str, state: TargetState, events: Vec<Event>) -> Result<()> {
+        self.ledger.end_target(&claim.study, claim.revision, model, state, events).await
+    }
+
+    fn lease_us(&self) -> ledger::Micros {
+        i64::try_from(self.config.lease_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+    }
+}
+
+/// The class that the study was queued in: 0 Stat, 1 Routine, 2 Bulk.
+fn class_of(claim: &Claim) -> Class {
+    match claim.class {
+        0 => Class::Stat,
+        1 => Class::Routine,
+        2.. => Class::Bulk,
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Codes that say nothing about the image: the same work may pass in a while.
+fn passing(code: Code) -> bool {
+    matches!(code, Code::Busy | Code::StorageFull | Code::ShuttingDown | Code::DeviceLost)
+}
+
+fn new_target(target: &study::Target) -> NewTarget {
+    NewTarget {
+        model: target.model.clone(),
+        version: target.version.clone(),
+        digest: target.digest.clone(),
+        instances: target.instances.clone(),
+    }
+}
+
+/// Every frame that a target reads, in the order of SOP Instance UID, then frame.
+fn frames_of(target: &NewTarget, instances: &Instances) -> Vec<(Arc<Instance>, u32)> {
+    let read = target.instances.iter().filter_map(|uid| instances.get(uid));
+    read.flat_map(|instance| (0..instance.header().frames).map(move |index| (Arc::clone(instance), index))).collect()
+}
+
+fn not_analysed(error: Error) -> NotAnalysed {
+    NotAnalysed { code: error.code, subject: error.subject, detail: error.detail }
+}
+
+fn not_analysed_event(model: Option<&str>, entry: &NotAnalysed) -> Event {
+    Event::TargetNotAnalysed {
+        model: model.map(str::to_owned),
+        code: entry.code,
+        subject: entry.subject.clone(),
+        detail: entry.detail.clone(),
+    }
+}
