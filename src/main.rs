@@ -1,4 +1,7 @@
-//! The binary: hands over to the command line.
+//! The binary: prepares the process, then hands over to the command line.
+use clap::Parser;
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    overread::infer::prepare_process();
+    overread::cli::Cli::parse().run()
 }

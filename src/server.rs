@@ -1,1 +1,142 @@
-//! Composition: builds the rooms, starts and stops them.
+//! Composition: builds the rooms in order, starts them, and stops them without losing anything.
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::{
+    analysis::{Pipeline, Workers},
+    config::Config,
+    error::{Code, Error, Result, Subject},
+    gate::grpc::{self, Rooms},
+    infer::Pool,
+    ledger::{self, Ledger, State, StudyFilter},
+    model::{self, Model},
+    study::{self, Intake, SealedBy},
+};
+
+/// A server that runs.
+pub struct Server {
+    /// Where the gRPC API listens.
+    pub address: SocketAddr,
+    ledger: Ledger,
+    workers: Workers,
+    gate: JoinHandle<Result<()>>,
+    sealer: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    drain: Duration,
+}
+
+impl Server {
+    /// Starts a server: opens the ledger, loads the models, resumes what was sealed, then listens.
+    ///
+    /// Errors: `InvalidArgument` for an address or folder that cannot be used; those of the ledger. A model that fails its checks
+    /// is logged and left out; the others serve.
+    pub async fn start(config: Config) -> Result<Server> {
+        let listener = listen(&config.server.listen).await?;
+        let address = listener.local_addr().map_err(|_| Error::internal("the listening address is not known"))?;
+        let (ledger, recovered) = Ledger::open(&config.server.data_dir, &config.ledger)?;
+        tracing::info!(?recovered, "ledger open");
+        let (models, mut refused) = model::discover(&models_dir(&config));
+        let infer_config = config.infer.clone();
+        let loading =
+            tokio::task::spawn_blocking(move || Pool::start(&infer_config, &models).map(|done| (done, models)));
+        let ((pool, failed), models) =
+            loading.await.map_err(|_| Error::internal("loading the models failed unexpectedly"))??;
+        let models: Vec<Arc<Model>> = serving(models, &failed);
+        refused.extend(failed);
+        for (name, error) in &refused {
+            tracing::error!(model = name, code = %error.code, detail = error.detail, "model refused");
+        }
+        for model in &models {
+            let manifest = &model.manifest;
+            tracing::info!(model = %manifest.name, version = manifest.version, digest = model.digest, "model serves");
+        }
+        let (stop, stopped) = watch::channel(false);
+        let intake = Intake::new(ledger.clone(), config.dicom.clone());
+        let workers = worker_count(config.analysis.workers);
+        let pipeline =
+            Pipeline::new(ledger.clone(), models.clone(), pool, config.dicom.clone(), config.analysis.clone());
+        let workers = Workers::start(&Arc::new(pipeline), workers);
+        let sealer = tokio::spawn(seal_quiet(ledger.clone(), intake.clone(), config.study.clone(), stopped.clone()));
+        let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone() };
+        let drain = Duration::from_secs(config.server.drain_s);
+        let gate = tokio::spawn(grpc::serve(listener, rooms, config.grpc.clone(), stopped, drain));
+        tracing::info!(%address, "serving");
+        Ok(Server { address, ledger, workers, gate, sealer, stop, drain })
+    }
+
+    /// Takes nothing new, lets running calls and images end within the drain time, and makes everything durable.
+    pub async fn stop(self) -> Result<()> {
+        tracing::info!("stopping");
+        // Without a receiver everything has ended already.
+        let _no_receiver = self.stop.send(true);
+        let (_workers, gate) = tokio::join!(self.workers.stop(self.drain), self.gate);
+        if let Err(error) = gate.unwrap_or_else(|_| Err(Error::internal("the gRPC gate ended by a panic"))) {
+            tracing::error!(code = %error.code, detail = error.detail, "the gRPC gate did not end in order");
+        }
+        self.sealer.abort();
+        self.ledger.close().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The configured folder of models, or where they are found without one.
+fn models_dir(config: &Config) -> PathBuf {
+    let chosen = &config.server.models_dir;
+    model::models_dir((!chosen.as_os_str().is_empty()).then_some(chosen))
+}
+
+async fn listen(address: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        let detail = format!("{address} cannot be listened on ({}); choose another address or port", e.kind());
+        Error::new(Code::InvalidArgument, detail).about(Subject::Field("server.listen".to_owned()))
+    })
+}
+
+fn serving(models: Vec<Model>, failed: &[(String, Error)]) -> Vec<Arc<Model>> {
+    let works = |model: &Model| !failed.iter().any(|(name, _)| name == model.manifest.name.as_str());
+    models.into_iter().filter(works).map(Arc::new).collect()
+}
+
+fn worker_count(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+/// As many as one look at the quiet studies takes; the next look takes the next.
+const STUDIES_LOOKED_AT: u32 = 1000;
+
+fn quiet(config: &study::Config) -> StudyFilter {
+    StudyFilter {
+        state: Some(State::Open),
+        updated_before: Some(ledger::now() - config.quiet_us()),
+        ..StudyFilter::default()
+    }
+}
+
+/// Seals studies that got nothing new for the quiet period.
+async fn seal_quiet(ledger: Ledger, intake: Intake, config: study::Config, mut stop: watch::Receiver<bool>) {
+    let look = Duration::from_secs((config.quiet_period_s / 4).clamp(1, 15));
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(look) => {}
+            _ = stop.changed() => return,
+        }
+        let open = match ledger.studies(quiet(&config), STUDIES_LOOKED_AT).await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(code = %error.code, "open studies not listed");
+                continue;
+            }
+        };
+        for row in &open {
+            match intake.seal(&row.study, SealedBy::QuietPeriod).await {
+                Ok(_) => tracing::info!(study = %row.study, by = "quiet_period", "study sealed"),
+                Err(error) => tracing::warn!(study = %row.study, code = %error.code, "study not sealed"),
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ use crate::pixel::{self, StageFrame, Summary, render};
 Stages: stored (as in the file, sign and unused bits dealt with), modality (after Modality LUT or rescale),
 display (after VOI LUT or window, 0 to 255, MONOCHROME1 inverted).
 Exit status: 0, or 3 if the file is refused; the reason is a code that never changes its name.")]
-pub struct Args {
+pub(super) struct Args {
     /// A DICOM file
     file: PathBuf,
     /// Only this frame, from 1 [default: all]
@@ -67,7 +67,7 @@ impl Stage {
 }
 
 /// Runs the subcommand; the exit status is 0, or that of the code that the file was refused with.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     match inspect(args) {
         Ok(facts) => {
             print(args, &facts);

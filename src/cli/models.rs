@@ -22,7 +22,7 @@ use crate::{
   overread --help                           all commands
 
 models/README.md says how to package a TorchScript classifier in ten minutes.")]
-pub struct Args {
+pub(super) struct Args {
     /// Folder that holds one folder per model [default: models, else ../share/overread/models beside the binary]
     #[arg(long, env = "OVERREAD_MODELS", global = true, value_name = "DIR")]
     models_dir: Option<PathBuf>,
@@ -55,7 +55,7 @@ enum Command {
 }
 
 /// Runs the subcommand; the exit status is 0, or 1 when a model fails its checks or cannot be installed.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let dir = model::models_dir(args.models_dir.as_deref());
     match &args.command {
         Command::List { json } => {
