@@ -1,0 +1,31 @@
+"""Makes this folder's weights.pt and golden files: a network of a few bytes whose output is a formula.
+
+Maps are 4 x 4 means of the 64 x 64 input: `bright` is the mean itself, `dark` its negative; on an image that is nearly all white it never ends.
+Needs torch; run it here, then `python models/package.py tests/data/stuck/tiny-stuck` writes the digests.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.tensor([0.25, -0.25]))
+
+    def forward(self, x):
+        rounds = 0
+        while bool(x.mean() > 1.5):
+            rounds += 1
+        mean = F.avg_pool2d(x, 16)
+        maps = torch.cat([mean, -mean], 1)
+        return maps.mean((2, 3)) + self.bias, maps
+
+
+net = torch.jit.script(Tiny().eval())
+net.save("weights.pt")
+rows, columns = np.mgrid[0:64, 0:64].astype(np.float32)
+x = (((rows * 7 + columns * 13) % 32) / 16 - 1)[None, None].astype(np.float32)
+np.save("golden/self_test_input.npy", x)
+with torch.no_grad():
+    np.save("golden/self_test_logits.npy", net(torch.from_numpy(x))[0].numpy())
