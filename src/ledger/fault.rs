@@ -68,13 +68,20 @@ pub(super) fn rows_missing() -> Error {
     Error::internal(detail).about(Subject::Field("ledger.dir".to_owned()))
 }
 
+pub(super) fn packs_missing() -> Error {
+    let detail = "the data directory holds rows but no packs: put the folder packs back";
+    Error::internal(detail).about(Subject::Field("ledger.dir".to_owned()))
+}
+
 pub(super) fn schema_newer(found: u32, known: u32) -> Error {
     Error::internal(format!("the rows were written by a newer overread (schema {found}; this one knows {known})"))
 }
 
 pub(super) fn damaged(sop_instance: &Uid) -> Error {
-    Error::internal("the stored bytes no longer match their digest: restore them from a backup or send them again")
-        .about(Subject::Instance(sop_instance.to_string()))
+    Error::internal(
+        "the stored bytes are gone or no longer match their digest: restore them from a backup or send them again",
+    )
+    .about(Subject::Instance(sop_instance.to_string()))
 }
 
 /// What the system refused while `doing`.

@@ -300,8 +300,15 @@ impl Ledger {
 
     /// The bytes of an instance as they came, digest checked. Errors: `NotFound` when the study is gone.
     pub async fn read(&self, row: &InstanceRow) -> Result<Bytes> {
-        let (dir, row) = (self.shared.packs_dir.clone(), row.clone());
-        blocking(move || pack::read(&dir, &row)).await
+        let (shared, row) = (Arc::clone(&self.shared), row.clone());
+        blocking(move || match pack::read(&shared.packs_dir, &row)? {
+            Some(object) => Ok(object),
+            None => match shared.readers.ask(|conn| rows::study(conn, &row.study))? {
+                Some(_) => Err(fault::damaged(&row.sop_instance)),
+                None => Err(fault::no_study(&row.study)),
+            },
+        })
+        .await
     }
 
     /// The targets of a revision, by model.

@@ -137,35 +137,35 @@ impl Packs {
     }
 }
 
-/// The object of a stored instance, its digest checked.
-/// Errors: `NotFound` after the study was deleted, `Internal` when the bytes are damaged.
-pub(super) fn read(dir: &Path, row: &InstanceRow) -> Result<Bytes> {
+/// The object of a stored instance, its digest checked; `None` when its study has no pack.
+/// Errors: `Internal` when the bytes are damaged.
+pub(super) fn read(dir: &Path, row: &InstanceRow) -> Result<Option<Bytes>> {
     let file = match File::open(path(dir, &row.study)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(fault::no_study(&row.study)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fault::io(&error, "opening a pack")),
     };
-    let Some(object) = record(&file, row.offset, row.length, &row.sha256) else {
-        return Err(fault::damaged(&row.sop_instance));
-    };
-    Ok(object)
+    let object = record(&file, row).map_err(|error| fault::io(&error, "reading a pack"))?;
+    object.map(Some).ok_or_else(|| fault::damaged(&row.sop_instance))
 }
 
-/// The object of the record at `offset`; `None` unless head, length and digest are those that are expected.
-pub(super) fn record(file: &File, offset: u64, length: u64, sha256: &[u8; 32]) -> Option<Bytes> {
+/// The object of the row's record; `None` unless head, length and digest are those that were written.
+/// An error says that the system could not read, which tells nothing about the record.
+pub(super) fn record(file: &File, row: &InstanceRow) -> io::Result<Option<Bytes>> {
+    let start = row.offset.saturating_add(HEAD_BYTES);
     // Before any allocation: a length that the file cannot hold is not one that was written.
-    let held = file.metadata().ok()?.len();
-    if offset.checked_add(HEAD_BYTES)?.checked_add(length)? > held {
-        return None;
+    let (held, length) = (file.metadata()?.len(), usize::try_from(row.length).unwrap_or(usize::MAX));
+    if start.saturating_add(row.length) > held {
+        return Ok(None);
     }
     let mut found = [0u8; HEAD_BYTES as usize];
-    file.read_exact_at(&mut found, offset).ok()?;
-    if found != head(length, sha256) {
-        return None;
+    file.read_exact_at(&mut found, row.offset)?;
+    if found != head(row.length, &row.sha256) {
+        return Ok(None);
     }
-    let mut object = BytesMut::zeroed(usize::try_from(length).ok()?);
-    file.read_exact_at(&mut object, offset + HEAD_BYTES).ok()?;
-    (Sha256::digest(&object)[..] == sha256[..]).then(|| object.freeze())
+    let mut object = BytesMut::zeroed(length);
+    file.read_exact_at(&mut object, start)?;
+    Ok((Sha256::digest(&object)[..] == row.sha256[..]).then(|| object.freeze()))
 }
 
 /// Makes the names in a directory durable.
@@ -222,8 +222,21 @@ mod tests {
         packs.committed();
 
         let file = path(dir.path(), &study);
-        let length = object.len() as u64;
-        let read = |file: &Path| record(&File::open(file).expect("open"), offset, length, &digest);
+        let row = InstanceRow {
+            study: study.clone(),
+            revision: 1,
+            series: study.clone(),
+            sop_instance: study.clone(),
+            sop_class: study.clone(),
+            transfer_syntax: study,
+            sha256: digest,
+            offset,
+            length: object.len() as u64,
+            source: String::new(),
+            header_json: String::new(),
+            received: 0,
+        };
+        let read = |file: &Path| record(&File::open(file).expect("open"), &row).expect("readable");
         assert_eq!(read(&file).as_deref(), Some(&object[..]));
 
         let whole = std::fs::read(&file).expect("read");

@@ -2,13 +2,14 @@
 //!
 //! In this order, so that a crash in the middle of recovery is recovered from by the next one:
 //! 1. Rows whose bytes are torn become refusals. That takes a disk that lied about a sync: packs are synced before rows
-//!    are committed, so only the newest records can be hit, and only those are read; of all others the length is checked.
+//!    are committed. Only the newest records can be hit so, and only those are read. Older bytes that are missing are no
+//!    crash's work: their rows stay as they are for the day when the packs are restored.
 //! 2. Packs are cut to the end that their rows state; packs without rows are unlinked.
 //! 3. Files whose rows were deleted are unlinked.
 //! 4. Leases are voided: whoever held one is dead, for this process has the lock.
 use std::{
-    collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
@@ -37,6 +38,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Acknowledged instances whose bytes are gone; each is a refusal (`Truncated`) now, and may be sent again.
     pub torn_instances: u32,
+    /// Packs that are shorter than their rows say, by more than a crash explains: restore them from a backup.
+    pub short_packs: u32,
     /// Study revisions whose analysis goes on.
     pub studies_resumed: u32,
 }
@@ -58,21 +61,26 @@ pub(super) fn open(dir: &Path) -> Result<Opened> {
     make_dir(&packs_dir).map_err(io)?;
     let lock = lock(dir)?;
     let mut conn = connect(dir)?;
-    if schema::version(&conn)? == 0 && std::fs::read_dir(&packs_dir).map_err(io)?.next().is_some() {
+    let no_packs = std::fs::read_dir(&packs_dir).map_err(io)?.next().is_none();
+    if schema::version(&conn)? == 0 && !no_packs {
         // Going on would unlink every pack for want of its rows.
         return Err(fault::rows_missing());
     }
     schema::migrate(&mut conn)?;
+    if no_packs && conn.prepare("SELECT 1 FROM studies WHERE pack_end > 0")?.exists([])? {
+        // Going on would drop the newest rows for want of their bytes.
+        return Err(fault::packs_missing());
+    }
     let artifacts = Artifacts::open(dir.join("artifacts")).map_err(io)?;
     pack::sync_dir(dir).map_err(io)?;
 
     let mut packs = pack::Packs::new(packs_dir.clone());
     let torn_instances = drop_torn(&mut conn, &packs_dir)?;
-    let torn_bytes = cut_packs(&conn, &packs_dir)?;
+    let (torn_bytes, short_packs) = (cut_packs(&conn, &packs_dir)?, short_packs(&conn, &packs_dir)?);
     empty_trash(&conn, &mut packs, &artifacts)?;
     conn.execute("UPDATE work SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;
     let studies_resumed = conn.query_row("SELECT count(*) FROM work", [], |row| row.get(0))?;
-    let recovered = Recovered { torn_bytes, torn_instances, studies_resumed };
+    let recovered = Recovered { torn_bytes, torn_instances, short_packs, studies_resumed };
     Ok(Opened { conn, packs, artifacts, lock, recovered })
 }
 
@@ -102,8 +110,7 @@ fn connect(dir: &Path) -> Result<Connection> {
 
 /// Turns instances whose bytes are not there into refusals.
 fn drop_torn(conn: &mut Connection, packs_dir: &Path) -> Result<u32> {
-    let mut torn = too_short(conn, packs_dir)?;
-    torn.extend(newest_damaged(conn, packs_dir)?);
+    let torn = newest_damaged(conn, packs_dir)?;
     if torn.is_empty() {
         return Ok(0);
     }
@@ -134,51 +141,44 @@ fn drop_torn(conn: &mut Connection, packs_dir: &Path) -> Result<u32> {
     Ok(u32::try_from(torn.len()).unwrap_or(u32::MAX))
 }
 
-/// Rows by their sequence number: one that is found twice is dropped once.
-type Torn = BTreeMap<u64, InstanceRow>;
-
-/// Rows that reach beyond the end of their pack's file.
-fn too_short(conn: &Connection, packs_dir: &Path) -> Result<Torn> {
-    let mut torn = Torn::new();
-    let mut studies = conn.prepare("SELECT study, pack_end FROM studies WHERE pack_end > 0")?;
-    let mut beyond = conn.prepare(&format!(
-        "SELECT {}, seq FROM instances WHERE study = ?1 AND pack_offset + length + ?2 > ?3",
-        rows::INSTANCE_COLUMNS
-    ))?;
-    let ends = studies.query_map([], |row| Ok((row.get::<_, Uid>(0)?, row.get::<_, u64>(1)?)))?;
-    for end in ends {
-        let (study, end) = end?;
-        let held = std::fs::metadata(pack::path(packs_dir, &study)).map_or(0, |file| file.len());
-        if held < end {
-            let found = beyond.query_map(params![study, pack::HEAD_BYTES, held], numbered_row)?;
-            torn.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
-        }
-    }
-    Ok(torn)
-}
-
-/// The newest rows, where head or digest of the record is not as written.
-fn newest_damaged(conn: &Connection, packs_dir: &Path) -> Result<Torn> {
+/// The newest rows, where head or digest of the record is not as written, with their sequence numbers.
+/// Errors: what could not be read is not judged, and ends the start.
+fn newest_damaged(conn: &Connection, packs_dir: &Path) -> Result<Vec<(u64, InstanceRow)>> {
     let mut newest =
         conn.prepare(&format!("SELECT {}, seq FROM instances ORDER BY seq DESC LIMIT ?1", rows::INSTANCE_COLUMNS))?;
-    let (mut torn, mut bytes) = (Torn::new(), 0);
-    for found in newest.query_map([NEWEST_RECORDS_MAX], numbered_row)? {
-        let (seq, row) = found?;
-        bytes += row.length;
+    let found = newest.query_map([NEWEST_RECORDS_MAX], |row| Ok((row.get("seq")?, rows::instance_row(row)?)))?;
+    let (mut torn, mut bytes) = (Vec::new(), 0);
+    for row in found {
+        let (seq, row) = row?;
         if bytes > NEWEST_BYTES_MAX {
             break;
         }
-        let whole = File::open(pack::path(packs_dir, &row.study))
-            .is_ok_and(|file| pack::record(&file, row.offset, row.length, &row.sha256).is_some());
-        if !whole {
-            torn.insert(seq, row);
+        bytes += row.length;
+        let object = match File::open(pack::path(packs_dir, &row.study)) {
+            Ok(file) => pack::record(&file, &row),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        if object.map_err(|error| fault::io(&error, "reading a pack"))?.is_none() {
+            torn.push((seq, row));
         }
     }
     Ok(torn)
 }
 
-fn numbered_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u64, InstanceRow)> {
-    Ok((row.get("seq")?, rows::instance_row(row)?))
+/// Counts packs that are shorter than their rows say, once the torn rows are dropped.
+fn short_packs(conn: &Connection, packs_dir: &Path) -> Result<u32> {
+    let mut ends = conn.prepare("SELECT study, pack_end FROM studies WHERE pack_end > 0")?;
+    let mut short = 0;
+    for end in ends.query_map([], |row| Ok((row.get::<_, Uid>(0)?, row.get::<_, u64>(1)?)))? {
+        let (study, end) = end?;
+        let held = std::fs::metadata(pack::path(packs_dir, &study)).map_or(0, |file| file.len());
+        short += u32::from(held < end);
+    }
+    if short > 0 {
+        tracing::error!(packs = short, "packs are shorter than their rows say: restore them from a backup");
+    }
+    Ok(short)
 }
 
 /// Cuts what was never acknowledged, and gives the number of bytes.

@@ -497,14 +497,40 @@ async fn a_data_directory_has_one_server_and_is_given_free_by_closing() {
     check_whole(&open(dir.path()), &instance("1.2.1", 1, b"x")).await;
 }
 
-/// Going on would take every pack for an orphan.
+/// Half a data directory is an administrator's slip, not a crash: nothing of the other half is thrown away.
 #[tokio::test(flavor = "multi_thread")]
-async fn packs_whose_rows_are_missing_are_not_touched() {
+async fn rows_without_packs_and_packs_without_rows_are_left_as_they_are() {
     let (dir, ledger) = ledger();
-    assert_eq!(ledger.store(instance("1.2.1", 1, b"x"), keep()).await, STORED);
+    let new = instance("1.2.1", 1, b"x");
+    assert_eq!(ledger.store(new.clone(), keep()).await, STORED);
     ledger.close().await.expect("closed");
-    std::fs::remove_file(dir.path().join("ledger.db")).expect("removed");
-    let error = Ledger::open(dir.path(), &config()).map(drop).expect_err("no rows");
-    assert_eq!(error.code, Code::Internal, "{error}");
-    assert!(dir.path().join("packs/1.2.1.pack").exists());
+    for half in ["ledger.db", "packs"] {
+        let (there, away) = (dir.path().join(half), dir.path().join("away"));
+        std::fs::rename(&there, &away).expect("moved");
+        let error = Ledger::open(dir.path(), &config()).map(drop).expect_err("half of it");
+        assert_eq!(error.subject, Subject::Field("ledger.dir".into()), "{error}");
+        // What the refused start made anew.
+        if there.is_dir() { std::fs::remove_dir(&there) } else { std::fs::remove_file(&there) }.expect("empty");
+        std::fs::rename(&away, &there).expect("moved back");
+    }
+    check_whole(&open(dir.path()), &new).await;
+}
+
+/// Rows are dropped for want of their bytes only where a crash explains it: among the newest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_lost_long_after_its_crash_could_have_torn_it_keeps_its_rows_for_its_return() {
+    let (dir, ledger) = ledger();
+    let old = instance("1.2.1", 1, b"old");
+    assert_eq!(ledger.store(old.clone(), keep()).await, STORED);
+    let newer = (0..256).map(|n| (instance("1.2.2", n, &n.to_le_bytes()), keep())).collect();
+    assert!(store_together(&ledger, newer).await.iter().all(|receipt| *receipt == STORED));
+    drop(ledger);
+    let (pack, away) = (dir.path().join("packs/1.2.1.pack"), dir.path().join("away"));
+    std::fs::rename(&pack, &away).expect("lost");
+    let (ledger, recovered) = Ledger::open(dir.path(), &config()).expect("opened");
+    assert_eq!((recovered.short_packs, recovered.torn_instances), (1, 0));
+    let row = ledger.instances(&old.study, 1).await.expect("rows").remove(0);
+    assert_eq!(ledger.read(&row).await.map_err(|error| error.code), Err(Code::Internal));
+    std::fs::rename(&away, &pack).expect("restored");
+    check_whole(&ledger, &old).await;
 }
