@@ -1,5 +1,6 @@
 //! What became of the files and studies of an `analyze`: collected, then shown as JSON (schema overread.report/1) or a table.
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -80,6 +81,12 @@ impl StudyOutcome {
             studies.len() - 1
         });
         &mut studies[index]
+    }
+
+    /// The images that have findings, in the order of their UIDs and frames: their numbers in tables and file names.
+    pub(super) fn images(&self) -> Vec<(&Uid, u32)> {
+        let images: BTreeSet<_> = self.findings.iter().map(|f| (&f.sop_instance, f.frame_number)).collect();
+        images.into_iter().collect()
     }
 
     /// What an event says of the state; findings and reasons are read from the report at the end.
