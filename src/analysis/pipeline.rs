@@ -10,11 +10,11 @@ use crate::{
         image::Reader,
         quarantine::{self, Verdict},
     },
-    dicom::{Instance, Limits},
+    dicom::{Header, Instance, Limits},
     error::{Code, Error, Result, Subject},
     finding::{Finding, Heatmap, NotAnalysed, Report, finding_to_json, report_to_json},
     infer::{Class, Pool},
-    ledger::{self, Claim, Event, Ledger, NewTarget, TargetState},
+    ledger::{self, Claim, Event, InstanceRow, Ledger, NewTarget, TargetState},
     model::Model,
     study::{self, Plan},
     uid::Uid,
@@ -29,12 +29,13 @@ pub struct Pipeline {
     config: Config,
 }
 
-/// Vetted instances by SOP Instance UID.
-type Instances = BTreeMap<Uid, Arc<Instance>>;
+/// Headers of vetted instances and where their bytes lie, by SOP Instance UID. The bytes are read again one by one: a study may
+/// be larger than memory.
+type Images = BTreeMap<Uid, (InstanceRow, Header)>;
 
 /// A study revision whose instances were read again from their packs.
 struct Opened {
-    instances: Instances,
+    images: Images,
     unreadable: Vec<NotAnalysed>,
 }
 
@@ -100,7 +101,7 @@ impl Pipeline {
                 report.not_analysed.push(self.quarantine(claim, &target.model).await?);
                 continue;
             }
-            if !self.run(claim, target, &opened.instances, &mut report, stop).await? {
+            if !self.run(claim, target, &opened.images, &mut report, stop).await? {
                 return Ok(false);
             }
         }
@@ -110,30 +111,48 @@ impl Pipeline {
 
     /// Reads every instance of the revision again; what cannot be read is said, and the rest goes on.
     async fn open(&self, claim: &Claim) -> Result<Opened> {
-        let mut opened = Opened { instances: BTreeMap::new(), unreadable: Vec::new() };
+        let mut opened = Opened { images: BTreeMap::new(), unreadable: Vec::new() };
         for row in self.ledger.instances(&claim.study, claim.revision).await? {
-            let bytes = self.ledger.read(&row).await?;
-            let limits = self.limits.clone();
-            let read = tokio::task::spawn_blocking(move || Instance::read(&bytes, &limits)).await;
-            match read.unwrap_or_else(|_| Err(Error::internal("reading the instance failed unexpectedly"))) {
+            match self.instance(&row).await? {
                 Ok(instance) => {
-                    opened.instances.insert(row.sop_instance, Arc::new(instance));
+                    let header = instance.header().clone();
+                    opened.images.insert(row.sop_instance.clone(), (row, header));
                 }
-                Err(error) => opened.unreadable.push(not_analysed(error.about_instance(row.sop_instance.as_str()))),
+                Err(error) => opened.unreadable.push(not_analysed(error)),
             }
         }
         let refused = self.ledger.refusals(&claim.study).await?;
-        opened.unreadable.extend(refused.into_iter().map(|refusal| NotAnalysed {
+        // An instance that was refused once and came whole later is no loss.
+        let lost =
+            refused.into_iter().filter(|r| !r.sop_instance.as_ref().is_some_and(|uid| opened.images.contains_key(uid)));
+        opened.unreadable.extend(lost.map(|refusal| NotAnalysed {
             code: refusal.code,
             subject: refusal.sop_instance.map_or(Subject::None, |uid| Subject::Instance(uid.as_str().to_owned())),
             detail: refusal.detail,
         }));
+        opened.unreadable.extend(self.ledger.conflicts(&claim.study).await?.iter().map(in_conflict));
         Ok(opened)
+    }
+
+    /// One instance from its pack. The outer error is the ledger's; the inner one says why this instance cannot be read.
+    async fn instance(&self, row: &InstanceRow) -> Result<Result<Instance>> {
+        let bytes = match self.ledger.read(row).await {
+            Ok(bytes) => bytes,
+            // The pack does not hold what was stored: reading it again tomorrow gives the same.
+            Err(error) if error.code == Code::Internal => {
+                return Ok(Err(error.about_instance(row.sop_instance.as_str())));
+            }
+            Err(error) => return Err(error),
+        };
+        let limits = self.limits.clone();
+        let read = tokio::task::spawn_blocking(move || Instance::read(&bytes, &limits)).await;
+        let read = read.unwrap_or_else(|_| Err(Error::internal("reading the instance failed unexpectedly")));
+        Ok(read.map_err(|error| error.about_instance(row.sop_instance.as_str())))
     }
 
     async fn plan(&self, claim: &Claim, opened: &Opened) -> Result<Plan> {
         let models: Vec<&Model> = self.models.values().map(Arc::as_ref).collect();
-        let headers: Vec<_> = opened.instances.values().map(|instance| instance.header()).collect();
+        let headers: Vec<_> = opened.images.values().map(|(_, header)| header).collect();
         let plan = study::plan(&models, &headers);
         let targets: Vec<NewTarget> = plan.targets.iter().map(new_target).collect();
         let unread = opened.unreadable.iter().chain(&plan.not_analysed);
@@ -154,7 +173,7 @@ impl Pipeline {
         &self,
         claim: &Claim,
         target: &NewTarget,
-        instances: &Instances,
+        images: &Images,
         report: &mut Report,
         stop: &watch::Receiver<bool>,
     ) -> Result<bool> {
@@ -169,14 +188,18 @@ impl Pipeline {
         self.ledger.start_target(&claim.study, claim.revision, &target.model).await?;
         let class = class_of(claim);
         let reader = Reader { models: &self.models, pool: &self.pool, class, experimental: self.config.experimental };
-        let frames = frames_of(target, instances);
+        let frames = frames_of(target, images);
         let mut read = 0usize;
-        for (done, (instance, frame_index)) in frames.iter().enumerate() {
+        for (done, (row, frame_index)) in frames.iter().enumerate() {
             if *stop.borrow() {
                 return Ok(false);
             }
             self.ledger.renew(claim, ledger::now() + self.lease_us()).await?;
-            match reader.read(model, &claim.study, instance, *frame_index).await {
+            let findings = match self.instance(row).await? {
+                Ok(instance) => reader.read(model, &claim.study, &Arc::new(instance), *frame_index).await,
+                Err(error) => Err(error),
+            };
+            match findings {
                 Ok(findings) => {
                     read += 1;
                     self.announce(claim, findings, report).await?;
@@ -184,7 +207,7 @@ impl Pipeline {
                 // The service itself is in trouble, not the image: the work is put back and tried again.
                 Err(error) if passing(error.code) => return Err(error),
                 Err(error) => {
-                    let entry = not_analysed(error.about_instance(instance.header().sop_instance.as_str()));
+                    let entry = not_analysed(error.about_instance(row.sop_instance.as_str()));
                     self.append(claim, vec![not_analysed_event(Some(&target.model), &entry)]).await?;
                     report.not_analysed.push(entry);
                 }
@@ -303,9 +326,17 @@ fn new_target(target: &study::Target) -> NewTarget {
 }
 
 /// Every frame that a target reads, in the order of SOP Instance UID, then frame.
-fn frames_of(target: &NewTarget, instances: &Instances) -> Vec<(Arc<Instance>, u32)> {
-    let read = target.instances.iter().filter_map(|uid| instances.get(uid));
-    read.flat_map(|instance| (0..instance.header().frames).map(move |index| (Arc::clone(instance), index))).collect()
+fn frames_of<'a>(target: &NewTarget, images: &'a Images) -> Vec<(&'a InstanceRow, u32)> {
+    let read = target.instances.iter().filter_map(|uid| images.get(uid));
+    read.flat_map(|(row, header)| (0..header.frames).map(move |index| (row, index))).collect()
+}
+
+fn in_conflict(row: &InstanceRow) -> NotAnalysed {
+    NotAnalysed {
+        code: Code::UidConflict,
+        subject: Subject::Instance(row.sop_instance.as_str().to_owned()),
+        detail: "other bytes came under the UID of a stored instance; both are kept, the first are analysed".to_owned(),
+    }
 }
 
 fn not_analysed(error: Error) -> NotAnalysed {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     dicom::{self, Instance, Limits},
-    error::{Code, Error, Result},
+    error::{Code, Error, Family, Result},
     ledger::{self, Ledger, NewInstance, Receipt, State, StudyRow},
     study::{
         SealedBy,
@@ -130,13 +130,22 @@ impl Intake {
             Some(uid) => error.about_instance(uid.as_str()),
             None => error,
         };
+        tracing::debug!(code = %error.code, "instance refused");
+        let answer = |error| InstanceReceipt {
+            sop_instance: sop_instance.clone(),
+            study: study.clone(),
+            outcome: Outcome::Refused(error),
+        };
+        if error.code.row().family != Family::Refused {
+            // The service could not take it now: the sender keeps it and sends again. Nothing is said of the object itself.
+            return answer(error);
+        }
         let decide = on_event(|_| Event::InstanceRefused, self.class);
         if let Err(log) = self.ledger.refuse(study.clone(), sop_instance.clone(), &error, decide).await {
             // The sender still gets its answer; only the record of the refusal is missing.
             tracing::warn!(code = %log.code, refused = %error.code, "refusal not recorded");
         }
-        tracing::debug!(code = %error.code, "instance refused");
-        InstanceReceipt { sop_instance, study, outcome: Outcome::Refused(error) }
+        answer(error)
     }
 }
 
