@@ -5,7 +5,7 @@ mod support;
 use bytes::Bytes;
 use overread::dicom::{Instance, Limits, identify};
 use overread::error::Code;
-use overread::pixel::{Stage, StageFrame, image, stage_frame, summarise};
+use overread::pixel::{Image, Stage, StageFrame, image, stage_frame, summarise};
 use support::corpus::{Tally, Verdict, rows, shared};
 use support::dicom::{Cr, cr, element, element_header, item, part10};
 
@@ -142,6 +142,13 @@ fn codes_of(verdict: &str) -> &'static [Code] {
     }
 }
 
+/// Most memory that this process has held, as the kernel counts it.
+fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+}
+
 /// Reads all frames through all three stages.
 fn look_at(bytes: Vec<u8>) -> Result<String, overread::error::Error> {
     let instance = read(bytes)?;
@@ -184,6 +191,14 @@ fn malformed_files_get_the_verdict_that_the_corpus_gives_them() {
         tally.add(&row["expect"], &row["path"], verdict);
     }
     tally.finish();
+    // The largest: a 256 MiB inflate limit in a vector that doubles. A file among these asks for 8 GiB, another inflates to 1.1.
+    let peak = peak_memory_bytes();
+    assert!(peak < 2 << 30, "{peak} bytes at the peak");
+}
+
+/// The picture that a model would see of the first frame.
+fn picture(bytes: Vec<u8>) -> Result<Image, overread::error::Error> {
+    image(&read(bytes)?, 0)
 }
 
 /// Small steps from real files: any byte may be wrong, any byte may be the last.
@@ -201,10 +216,10 @@ fn cut_and_mutated_radiographs_end_in_a_value_or_a_code() {
     for entry in std::fs::read_dir(shared.join("dicom/corpus/cr_dx")).unwrap() {
         let whole = std::fs::read(entry.unwrap().path()).unwrap();
         // Big files cost a decode a try; what matters is in headers and at the start of codestreams.
-        let tries = if whole.len() > 400_000 { 4 } else { 24 };
+        let tries = if whole.len() > 400_000 { 2 } else { 24 };
         for _ in 0..tries {
             let length = next(whole.len());
-            let cut = look_at(whole[..length].to_vec());
+            let cut = picture(whole[..length].to_vec());
             let verdict = match cut {
                 Ok(_) => Verdict::Wrong(format!("read although cut after {length} of {} bytes", whole.len())),
                 Err(_) => Verdict::Refused,
@@ -215,7 +230,7 @@ fn cut_and_mutated_radiographs_end_in_a_value_or_a_code() {
             for _ in 0..1 + next(8) {
                 mutated[next(reach)] = next(256) as u8;
             }
-            tally.add("mutated", "cr_dx", if look_at(mutated).is_ok() { Verdict::Right } else { Verdict::Refused });
+            tally.add("mutated", "cr_dx", if picture(mutated).is_ok() { Verdict::Right } else { Verdict::Refused });
         }
     }
     tally.finish();

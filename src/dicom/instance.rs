@@ -9,7 +9,7 @@ use crate::uid::Uid;
 use super::attributes::{Attributes, View};
 use super::header::Header;
 use super::part10::{self, Part10};
-use super::prescan::{self, Content, PixelElement, Scan};
+use super::prescan::{self, Content, Encoding, PixelElement, Scan};
 use super::syntax::{Coding, TransferSyntax};
 use super::{Limits, layout};
 
@@ -20,7 +20,7 @@ pub struct Instance {
     dataset: Bytes,
     pixels: PixelElement,
     syntax: &'static TransferSyntax,
-    big_endian: bool,
+    encoding: Encoding,
     inflate_bytes_max: u64,
 }
 
@@ -69,8 +69,8 @@ impl Instance {
         &self.dataset[range.clone()]
     }
 
-    pub(super) fn big_endian(&self) -> bool {
-        self.big_endian
+    pub(super) fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     pub(super) fn inflate_bytes_max(&self) -> u64 {
@@ -122,7 +122,7 @@ fn read_dataset(part10: Part10, limits: &Limits, identity: &mut Identity) -> Res
         dataset: part10.dataset,
         pixels,
         syntax,
-        big_endian: part10.encoding.big_endian,
+        encoding: part10.encoding,
         inflate_bytes_max: limits.inflate_bytes_max,
     })
 }

@@ -131,3 +131,21 @@ fn nth(sorted: &[&Counted], mut index: usize) -> Option<f64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Golden: numpy 2, `np.quantile([1, 1, 1, 4, 10], q)`.
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        let counted =
+            [(1.0, 3), (4.0, 1), (10.0, 1)].map(|(value, pixels)| Counted { value, pixels, is_padding: false });
+        let sorted: Vec<&Counted> = counted.iter().collect();
+        for (q, want) in [(0.0, 1.0), (0.5, 1.0), (0.6, 2.2), (0.75, 4.0), (0.9, 7.6), (1.0, 10.0)] {
+            let got = quantile(&sorted, q).unwrap_or(f64::NAN);
+            assert!((got - want).abs() < 1e-12, "{q}: {got}, not {want}");
+        }
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

@@ -105,7 +105,7 @@ impl Instance {
             header,
             syntax_uid: self.transfer_syntax().uid,
             bytes,
-            big_endian: self.big_endian(),
+            big_endian: self.encoding().big_endian,
             inflate_bytes_max: self.inflate_bytes_max(),
         };
         let coding = self.transfer_syntax().coding;
@@ -119,7 +119,7 @@ impl Instance {
         }
         let frame_bytes = bits / 8;
         let range = frame_bytes * index..frame_bytes * (index + 1);
-        if self.big_endian() && header.bits_allocated == 8 && &self.pixels().vr == b"OW" {
+        if self.encoding().big_endian && header.bits_allocated == 8 && &self.pixels().vr == b"OW" {
             // 8-bit samples in words of a big-endian file: the bytes of each word are swapped.
             let swapped: Vec<u8> = range.map(|at| all.get(at ^ 1).copied().unwrap_or(0)).collect();
             return codec(coding).decode(&request(&swapped));
@@ -127,7 +127,7 @@ impl Instance {
         let bytes =
             all.get(range).ok_or_else(|| Error::new(Code::Truncated, "the frame lies beyond the pixel data"))?;
         if self.pixels().element != 0x0010 {
-            return Ok(native::floats(bytes, header.bits_allocated == 64, self.big_endian()));
+            return Ok(native::floats(bytes, header.bits_allocated == 64, self.encoding().big_endian));
         }
         codec(coding).decode(&request(bytes))
     }
