@@ -1,6 +1,6 @@
 //! Promise: the service sees what training saw. The golden files beside each shipped model were made by models/golden.py, with
 //! torch 2.11 and pydicom 3.0.2, from RG1_UNCI.dcm of the registry package pydicom-data 1.0.0, a PA chest radiograph.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test may fail where it stands")]
 mod support;
 
 use std::{
