@@ -202,6 +202,48 @@ fn a_hundred_callers_get_their_own_answers_and_a_stopped_pool_says_so() {
     assert_eq!(outcome.expect_err("stopped").code, Code::ShuttingDown);
 }
 
+/// Runs `overread models --models-dir DIR` with `args`; exit status, stdout, stderr.
+fn overread_models(dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_overread"));
+    let output = command.arg("models").arg("--models-dir").arg(dir).args(args).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_lists_verifies_and_installs() {
+    let dir = models_dir(&["a", "b"]);
+    let (status, out, _) = overread_models(dir.path(), &["list"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        out.starts_with("MODEL  VERSION  STATE      LOOKS FOR\na      1.0.0    installed  bright, (dark)\n"),
+        "{out}"
+    );
+    let (status, out, _) = overread_models(dir.path(), &["verify"]);
+    assert!(status == Some(0) && out.contains("b      1.0.0    works"), "{out}");
+
+    fs::remove_file(dir.path().join("b/card.md")).expect("removed");
+    let (status, out, err) = overread_models(dir.path(), &["verify", "--json"]);
+    assert_eq!(status, Some(1));
+    let value: serde_json::Value = serde_json::from_str(&out).expect("one JSON object on stdout and nothing else");
+    assert_eq!((&value["models"][0]["name"], &value["models"][0]["state"]), (&"a".into(), &"works".into()));
+    assert_eq!(value["refused"][0]["error"]["code"], "MODEL_UNAVAILABLE");
+    assert!(err.is_empty(), "{err}");
+    let (_, out, err) = overread_models(dir.path(), &["verify"]);
+    assert!(out.contains("b      -        refused"), "{out}");
+    assert!(err.contains("model b: card.md is missing") && err.contains("\n  do: "), "{err}");
+
+    let source = dir.path().join("a");
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let source = source.to_str().expect("text");
+    let (status, out, _) = overread_models(elsewhere.path(), &["install", source]);
+    assert!(status == Some(0) && out.starts_with("installed a 1.0.0"), "{out}");
+    let (status, _, err) = overread_models(elsewhere.path(), &["install", "no-such-model"]);
+    assert!(status == Some(1) && err.starts_with("NOT_FOUND"), "{err}");
+    let (status, _, _) = overread_models(elsewhere.path(), &["remove"]);
+    assert_eq!(status, Some(2));
+}
+
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -111,8 +111,10 @@ fn install(name_or_path: &Path, dir: &Path, existing: Existing) -> Result<String
         return Err(error);
     }
     Ok(match model::install(&source, dir, existing)? {
-        Installed::New => format!("installed {name} {version}"),
-        Installed::Replaced => format!("installed {name} {version} in the place of another version"),
+        Installed::New => format!("installed {name} {version}; a running server takes it at its next start"),
+        Installed::Replaced => {
+            format!("installed {name} {version} in the place of another; a running server takes it at its next start")
+        }
         Installed::Same => format!("{name} {version} is installed already"),
     })
 }
