@@ -1,5 +1,6 @@
 //! Finds test data that is not in the repository: the shared corpus, and public files that scripts/setup took from a registry package.
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The larger corpus: `$OVERREAD_SHARED`, else `../shared` beside the repository. `None` where there is none.
@@ -40,9 +41,16 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// For a test whose data is not here: says so; it counts as skipped, never as passed.
+    /// For a test whose data or tool is not here: says so, and puts it on the list that `make test` counts and prints.
     pub fn skip(what: &str) {
-        println!("SKIPPED: {what}");
+        let here = std::thread::current().name().map(str::to_owned);
+        let test = std::env::var("NEXTEST_TEST_NAME").ok().or(here).unwrap_or_default();
+        let line = format!("SKIPPED {test}: {what}\n");
+        print!("{line}");
+        if let Some(list) = std::env::var_os("OVERREAD_SKIPS") {
+            let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
+            list.and_then(|mut list| list.write_all(line.as_bytes())).unwrap();
+        }
     }
 
     pub fn add(&mut self, group: &str, case: &str, verdict: Verdict) {
