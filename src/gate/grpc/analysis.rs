@@ -3,11 +3,11 @@ use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    call::{Closing, Deadline, Driven, Responses, client_gone},
+    call::{Closing, Deadline},
     event::{self, Reader},
-    receive::receive,
+    receive::{Incoming, receive},
     serve::Gate,
-    status::said,
+    stream::{Driven, Responses},
     v1,
 };
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
     study::SealedBy,
     uid::Uid,
 };
+
+/// Studies of one call whose events are read at the same time: each is asked for after every commit.
+const STUDIES_FOLLOWED_MAX: usize = 16;
 
 /// The service.
 pub(super) struct Analysis(pub(super) Gate);
@@ -30,40 +33,51 @@ impl v1::analysis_service_server::AnalysisService for Analysis {
         &self,
         request: Request<Streaming<v1::AnalyzeRequest>>,
     ) -> std::result::Result<Response<Self::AnalyzeStream>, Status> {
-        let place = self.0.stream_place().map_err(|error| said(&error))?;
-        let (deadline, gate, parts) = (Deadline::of(request.metadata()), self.0.clone(), request.into_inner());
-        Ok(Response::new(Driven::by(|responses| async move {
-            let _place = place;
-            deadline.bound(analyze(&gate, parts, responses)).await
-        })))
+        let deadline = Deadline::of(request.metadata());
+        let parts = Incoming::of(request);
+        self.0.stream(deadline, |gate, responses| async move { analyze(&gate, parts, responses).await })
     }
 }
 
 async fn analyze(
     gate: &Gate,
-    mut parts: Streaming<v1::AnalyzeRequest>,
+    mut parts: Incoming<v1::AnalyzeRequest>,
     responses: Responses<v1::AnalyzeResponse>,
 ) -> Result<()> {
     let answer = |receipt| v1::AnalyzeResponse { part: Some(Piece::Receipt(receipt)) };
     let received = receive(&mut parts, &gate.budget, &gate.rooms.intake, &responses, answer);
     let studies = gate.closing.bound(Closing::AT_ONCE, received).await?;
-    let mut ends = JoinSet::new();
+    let mut sealed = Vec::new();
     for study in studies {
-        let row = match gate.rooms.intake.seal(&study, SealedBy::CallEnd).await {
-            Ok(row) => row,
-            // Its instances were all refused before the study was known to the ledger: the receipts have said why.
-            Err(Error { code: Code::NotFound, .. }) => continue,
+        match gate.rooms.intake.seal(&study, SealedBy::CallEnd).await {
+            Ok(row) => sealed.push((study, row.revision)),
+            // Its instances were all refused before the ledger knew the study: the receipts have said why.
+            Err(Error { code: Code::NotFound, .. }) => {}
             Err(error) => return Err(error),
-        };
-        ends.spawn(follow(gate.rooms.ledger.clone(), study, row.revision, responses.clone()));
-    }
-    let ended = async {
-        while let Some(followed) = ends.join_next().await {
-            followed.map_err(|_| Error::internal("following a study failed unexpectedly"))??;
         }
-        Ok(())
-    };
-    gate.closing.bound(gate.drain, ended).await
+    }
+    gate.closing.bound(gate.drain, follow_all(&gate.rooms.ledger, sealed, &responses)).await
+}
+
+/// Sends the events of each revision until all have ended, a few studies beside each other.
+async fn follow_all(
+    ledger: &Ledger,
+    revisions: Vec<(Uid, u32)>,
+    responses: &Responses<v1::AnalyzeResponse>,
+) -> Result<()> {
+    let mut running = JoinSet::new();
+    let mut left = revisions.into_iter();
+    loop {
+        while running.len() < STUDIES_FOLLOWED_MAX
+            && let Some((study, revision)) = left.next()
+        {
+            running.spawn(follow(ledger.clone(), study, revision, responses.clone()));
+        }
+        match running.join_next().await {
+            None => return Ok(()),
+            Some(ended) => ended.map_err(|_| Error::internal("following a study failed unexpectedly"))??,
+        }
+    }
 }
 
 /// Sends the events of a study's revision, past ones first, until one ends it.
@@ -78,7 +92,7 @@ async fn follow(ledger: Ledger, study: Uid, revision: u32, responses: Responses<
             }
             let ends = event::ends_revision(&row.event);
             let part = Some(Piece::Event(event::message(&study, row)?));
-            responses.send(v1::AnalyzeResponse { part }).await.map_err(client_gone)?;
+            responses.send(v1::AnalyzeResponse { part }).await?;
             if ends {
                 return Ok(());
             }

@@ -1,23 +1,15 @@
-//! What every call shares: its deadline, its end when the server shuts down, and response streams that carry their work.
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+//! What every call shares: the caller's deadline, and its end when the server shuts down.
+use std::{future::Future, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, timeout_at},
 };
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::status::said;
 use crate::error::{Code, Error, Result};
 
-/// Messages that wait for the connection: enough to keep it busy, few enough not to count.
-const RESPONSES_WAITING_MAX: usize = 16;
 /// Our answer must be under way before the transport's own, which has the wrong status (CANCELLED).
 const ANSWER_MARGIN: Duration = Duration::from_millis(5);
 
@@ -98,56 +90,8 @@ impl Closing {
     }
 }
 
-/// What a call's work sends to its client. An error means that the client has gone: stop.
-pub(super) type Responses<T> = mpsc::Sender<T>;
-
-/// The `Err` of work whose client has gone.
-pub(super) fn client_gone<T>(_: mpsc::error::SendError<T>) -> Error {
-    Error::new(Code::Cancelled, "the client has gone")
-}
-
-/// A response stream that carries its own work: polled by the connection and dropped with it, so that a client that goes
-/// away gives back everything at once and nothing runs detached.
-pub(super) struct Driven<T> {
-    work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
-    responses: mpsc::Receiver<T>,
-    failed: Option<Error>,
-}
-
-impl<T: Send + 'static> Driven<T> {
-    /// Runs `work` while the stream is read; its error, if any, is the stream's last item.
-    pub(super) fn by<F>(work: impl FnOnce(Responses<T>) -> F) -> Driven<T>
-    where
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        let (sender, responses) = mpsc::channel(RESPONSES_WAITING_MAX);
-        Driven { work: Some(Box::pin(work(sender))), responses, failed: None }
-    }
-}
-
-impl<T: Unpin> Stream for Driven<T> {
-    type Item = std::result::Result<T, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(work) = &mut self.work
-            && let Poll::Ready(result) = work.as_mut().poll(context)
-        {
-            // Dropping the work drops its sender: what is still waiting is given out, then the stream ends.
-            self.work = None;
-            self.failed = result.err();
-        }
-        match self.responses.poll_recv(context) {
-            Poll::Ready(Some(response)) => Poll::Ready(Some(Ok(response))),
-            Poll::Ready(None) => Poll::Ready(self.failed.take().map(|error| Err(said(&error)))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio_stream::StreamExt;
-
     use super::*;
 
     #[test]
@@ -157,22 +101,6 @@ mod tests {
         for wrong in ["", "S", "5", "5s", "123456789S", "-5S", "5é"] {
             assert_eq!(parse_timeout(wrong), None, "{wrong}");
         }
-    }
-
-    #[tokio::test]
-    async fn everything_sent_arrives_before_the_error() {
-        let mut stream = Driven::by(|responses| async move {
-            for number in 0..100 {
-                responses.send(number).await.map_err(client_gone)?;
-            }
-            Err(Error::new(Code::Busy, "enough"))
-        });
-        for number in 0..100 {
-            assert_eq!(stream.next().await.map(|item| item.ok()), Some(Some(number)));
-        }
-        let end = stream.next().await.expect("an item").expect_err("the error");
-        assert_eq!(end.code(), tonic::Code::ResourceExhausted);
-        assert!(stream.next().await.is_none());
     }
 
     #[tokio::test]

@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Memory for instances that are being received, all calls together, bytes. A call waits for its share; beyond
-    /// `receive_wait_s` its instance is refused with `BUSY`. Never less than the largest instance.
-    pub receive_bytes_max: u64,
-    /// How long an instance waits for memory, seconds.
-    pub receive_wait_s: u64,
-    /// How long a sender may say nothing in the middle of an instance, seconds; then the call ends with `DEADLINE_EXCEEDED`.
-    pub sender_idle_s: u64,
+    /// Memory for instances that are being received and heatmaps that are being sent, all calls together, bytes. A call waits
+    /// for its share; after `transfer_wait_s` it gets `BUSY`. Never less than the largest instance.
+    pub transfer_bytes_max: u64,
+    /// How long a call waits for memory, seconds.
+    pub transfer_wait_s: u64,
+    /// How long a client may say nothing in the middle of an instance, or take nothing of what it is sent, seconds; then its
+    /// call ends with `DEADLINE_EXCEEDED`.
+    pub peer_idle_s: u64,
     /// Streaming calls (Analyze, StoreInstances, WatchStudy, GetHeatmap) at once; beyond it `BUSY`.
     pub streams_max: usize,
+    /// Connections at once; beyond it new ones wait to be accepted.
+    pub connections_max: usize,
     /// Calls at once on one connection; beyond it they wait at the client.
     pub connection_calls_max: u32,
 }
@@ -21,10 +24,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            receive_bytes_max: 2 << 30,
-            receive_wait_s: 30,
-            sender_idle_s: 60,
+            transfer_bytes_max: 2 << 30,
+            transfer_wait_s: 30,
+            peer_idle_s: 60,
             streams_max: 256,
+            connections_max: 256,
             connection_calls_max: 64,
         }
     }

@@ -2,14 +2,14 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    call::{Deadline, Driven, Responses, client_gone, unary},
+    call::{Deadline, unary},
     convert, event,
     heatmap::{self, Drawn, Format},
     name::{self, FindingName, StudyName, bad},
     page::Page,
     receive::CHUNK_BYTES_MAX,
     serve::Gate,
-    status::said,
+    stream::{Driven, Responses},
     study::study_row,
     v1,
 };
@@ -46,12 +46,9 @@ impl v1::finding_service_server::FindingService for Findings {
     }
 
     async fn get_heatmap(&self, request: Request<v1::GetHeatmapRequest>) -> Answer<Self::GetHeatmapStream> {
-        let (deadline, gate, asked) = (Deadline::of(request.metadata()), self.0.clone(), request.into_inner());
-        let place = gate.stream_place().map_err(|error| said(&error))?;
-        Ok(Response::new(Driven::by(|responses| async move {
-            let _place = place;
-            deadline.bound(give_heatmap(&gate, asked, responses)).await
-        })))
+        let deadline = Deadline::of(request.metadata());
+        let asked = request.into_inner();
+        self.0.stream(deadline, |gate, responses| async move { give_heatmap(&gate, asked, responses).await })
     }
 }
 
@@ -130,8 +127,9 @@ async fn give_heatmap(
     let found = all.into_iter().find(|known| known.uid == finding).ok_or_else(missing)?;
     let digest = found.heatmap.clone().ok_or_else(missing)?;
     let artifact = ledger.artifact(&digest).await?.ok_or_else(missing)?;
-    let Drawn { header, bytes } = heatmap::draw(gate, &study, revision, found, artifact, format).await?;
-    let send = async |part| responses.send(v1::GetHeatmapResponse { part: Some(part) }).await.map_err(client_gone);
+    // The share lives as long as the bytes.
+    let Drawn { header, bytes, share: _share } = heatmap::draw(gate, &study, revision, found, artifact, format).await?;
+    let send = |part| responses.send(v1::GetHeatmapResponse { part: Some(part) });
     send(Part::Header(header)).await?;
     let mut rest = bytes;
     while !rest.is_empty() {

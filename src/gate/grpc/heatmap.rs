@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use ndarray::Array2;
 
-use super::{convert, serve::Gate, v1};
+use super::{budget::Share, convert, serve::Gate, v1};
 use crate::{
     dicom::Instance,
     error::{Code, Error, Result, Subject},
@@ -44,6 +44,8 @@ impl Format {
 pub(super) struct Drawn {
     pub(super) header: v1::HeatmapHeader,
     pub(super) bytes: Bytes,
+    /// Its memory, held until it is sent.
+    pub(super) share: Share,
 }
 
 /// Draws the heatmap of `finding` that `artifact` holds.
@@ -61,17 +63,19 @@ pub(super) async fn draw(
         Format::OverlayPng => Some(source_bytes(&gate.rooms.ledger, study, revision, &finding.sop_instance).await?),
         Format::MapPng | Format::Float32 => None,
     };
+    let heatmap = Heatmap::from_bytes(&artifact)?;
+    let share = gate.budget.reserve(drawing_bytes(&heatmap)).await?;
     let limits = gate.rooms.limits.clone();
     let work = move || {
-        let heatmap = Heatmap::from_bytes(&artifact)?;
-        match source {
+        let (header, bytes) = match source {
             Some(source) => {
                 let instance = Instance::read(&source, &limits)?;
                 let image = pixel::image(&instance, finding.frame_number.saturating_sub(1))?;
-                overlay(&heatmap, &finding, &image)
+                overlay(&heatmap, &finding, &image)?
             }
-            None => map(&heatmap, &finding, format),
-        }
+            None => map(&heatmap, &finding, format)?,
+        };
+        Ok(Drawn { header, bytes: bytes.into(), share })
     };
     // Decoding, resampling and compressing are CPU work: off the async threads.
     match tokio::task::spawn_blocking(work).await {
@@ -91,17 +95,23 @@ async fn source_bytes(ledger: &Ledger, study: &Uid, revision: u32, sop_instance:
     ledger.read(row).await
 }
 
-fn overlay(heatmap: &Heatmap, finding: &Finding, image: &Image) -> Result<Drawn> {
-    let png = heatmap.overlay_png(image.values.view(), finding)?;
-    Ok(Drawn { header: header(heatmap, finding, Format::OverlayPng, png_size(&png)?, png.len()), bytes: png.into() })
+/// What drawing takes at most, about: the map and the image in float32, and what is made of them.
+fn drawing_bytes(heatmap: &Heatmap) -> u64 {
+    let [rows, columns] = heatmap.source_size.map(u64::from);
+    rows * columns * 12
 }
 
-fn map(heatmap: &Heatmap, finding: &Finding, format: Format) -> Result<Drawn> {
+fn overlay(heatmap: &Heatmap, finding: &Finding, image: &Image) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
+    let png = heatmap.overlay_png(image.values.view(), finding)?;
+    Ok((header(heatmap, finding, Format::OverlayPng, png_size(&png)?, png.len()), png))
+}
+
+fn map(heatmap: &Heatmap, finding: &Finding, format: Format) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
     let bytes = match format {
         Format::MapPng => heatmap.map_png()?,
         Format::Float32 | Format::OverlayPng => float32(&heatmap.source_values()),
     };
-    Ok(Drawn { header: header(heatmap, finding, format, heatmap.source_size, bytes.len()), bytes: bytes.into() })
+    Ok((header(heatmap, finding, format, heatmap.source_size, bytes.len()), bytes))
 }
 
 fn float32(values: &Array2<f32>) -> Vec<u8> {

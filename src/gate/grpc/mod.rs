@@ -4,7 +4,7 @@
 //! Does not know: how anything is done. It parses names and pages, puts chunks together, reads the event log on.
 //! Invariants
 //! - `tonic` and `prost` stay in here: `serve`, `Rooms` and `client` show none of their types.
-//! - A response stream carries its own work and is dropped with its connection: nothing runs detached.
+//! - A response stream owns its work and ends it when its client goes away: nothing runs detached.
 //! - Memory for what is received is bounded over all calls; every other queue has a bound too.
 //! - No answer holds text of another library, a path or patient data: errors come from the closed code set.
 mod config;
@@ -12,7 +12,12 @@ mod name;
 mod page;
 mod status;
 
+mod budget;
 mod call;
+mod ending;
+mod listen;
+mod stream;
+
 mod convert;
 mod event;
 mod explain;

@@ -3,22 +3,21 @@
 //! An instance is start, chunks, end; only a whole one reaches intake, so a client that vanishes leaves no half object.
 //! What is wrong with one instance refuses that instance; what is wrong with the order of parts ends the call.
 //! Memory: an instance's declared size is reserved in a budget that all calls share before its bytes are taken.
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
-};
-use tonic::Streaming;
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Request, Streaming};
 
 use super::{
-    Config,
-    call::{Responses, client_gone},
+    budget::{Budget, Share},
     convert,
+    ending::Ending,
     name::bad,
-    status, v1,
+    status,
+    stream::{Responses, client_gone},
+    v1,
 };
 use crate::{
     error::{Code, Error, Result},
@@ -30,8 +29,6 @@ use crate::{
 pub(super) const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// Whole instances of one call that wait for intake, beside the one that it works on.
 const INSTANCES_WAITING_MAX: usize = 2;
-/// The budget counts in this unit, since a semaphore counts in u32.
-const BUDGET_UNIT_BYTES: u64 = 4096;
 /// Reserved at once for an instance; larger ones grow as their bytes come.
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 
@@ -69,65 +66,40 @@ impl Carries for v1::StoreInstancesRequest {
     }
 }
 
-/// The memory that all calls share for what they receive, and the limits on one call.
-#[derive(Clone)]
-pub(super) struct Budget {
-    units: Arc<Semaphore>,
-    wait: Duration,
-    idle: Duration,
-    instance_bytes_max: u64,
+/// The client's stream, and how it ended.
+pub(super) struct Incoming<M> {
+    stream: Streaming<M>,
+    ending: Ending,
 }
 
-impl Budget {
-    /// `instance_bytes_max`: the largest instance that intake takes.
-    pub(super) fn new(config: &Config, instance_bytes_max: u64) -> Budget {
-        let bytes = config.receive_bytes_max.max(instance_bytes_max);
-        let units = usize::try_from(units(bytes)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Budget {
-            units: Arc::new(Semaphore::new(units)),
-            wait: Duration::from_secs(config.receive_wait_s),
-            idle: Duration::from_secs(config.sender_idle_s),
-            instance_bytes_max,
-        }
-    }
-
-    async fn reserve(&self, size_bytes: u64) -> Result<OwnedSemaphorePermit> {
-        if size_bytes > self.instance_bytes_max {
-            let detail = format!(
-                "instance_start.size_bytes is {size_bytes}; the limit is {} (dicom.instance_bytes_max)",
-                self.instance_bytes_max
-            );
-            return Err(Error::new(Code::TooLarge, detail));
-        }
-        let busy = || Error::new(Code::Busy, "no memory is free to receive this instance (grpc.receive_bytes_max)");
-        let units = u32::try_from(units(size_bytes)).map_err(|_| busy())?;
-        match timeout(self.wait, Arc::clone(&self.units).acquire_many_owned(units)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
-        }
+impl<M> Incoming<M> {
+    /// The request's stream.
+    pub(super) fn of(request: Request<Streaming<M>>) -> Incoming<M> {
+        let ending = request.extensions().get::<Ending>().cloned().unwrap_or_default();
+        Incoming { stream: request.into_inner(), ending }
     }
 }
 
-fn units(bytes: u64) -> u64 {
-    bytes.div_ceil(BUDGET_UNIT_BYTES).max(1)
-}
-
-/// An instance that has ended: its bytes, or why they are not taken. The permit holds its memory until intake has answered.
+/// An instance that has ended: its bytes, or why they are not taken. The share holds its memory until intake has answered.
 enum Ended {
-    Whole(Bytes, OwnedSemaphorePermit),
+    Whole(Bytes, Share),
     Refused(Error),
 }
 
 /// Where a call stands between two parts.
 enum Assembly {
     Idle,
-    Filling {
-        size_bytes: u64,
-        bytes: BytesMut,
-        permit: OwnedSemaphorePermit,
-    },
+    Filling(Filling),
     /// The instance is refused already; the rest of it is passed over.
     Refusing(Error),
+}
+
+/// An instance whose bytes are coming.
+struct Filling {
+    size_bytes: u64,
+    bytes: BytesMut,
+    digest: Sha256,
+    share: Share,
 }
 
 impl Assembly {
@@ -135,21 +107,24 @@ impl Assembly {
     async fn take(&mut self, part: Part, budget: &Budget) -> Result<Option<Ended>> {
         match (std::mem::replace(self, Assembly::Idle), part) {
             (Assembly::Idle, Part::Start { size_bytes }) => {
-                *self = match budget.reserve(size_bytes).await {
-                    Ok(permit) => Assembly::Filling { size_bytes, bytes: BytesMut::new(), permit },
+                *self = match budget.reserve_instance(size_bytes).await {
+                    Ok(share) => {
+                        let (bytes, digest) = (BytesMut::new(), Sha256::new());
+                        Assembly::Filling(Filling { size_bytes, bytes, digest, share })
+                    }
                     Err(error) => Assembly::Refusing(error),
                 };
                 Ok(None)
             }
-            (Assembly::Filling { .. } | Assembly::Refusing(_), Part::Start { .. }) => {
+            (Assembly::Filling(_) | Assembly::Refusing(_), Part::Start { .. }) => {
                 Err(bad("instance_start", "came before the end of the instance before"))
             }
             (Assembly::Idle, Part::Chunk(_)) => Err(bad("chunk", "came before an instance_start")),
             (_, Part::Chunk(chunk)) if chunk.len() > CHUNK_BYTES_MAX => {
                 Err(bad("chunk", format!("holds {} bytes; the limit is {CHUNK_BYTES_MAX}", chunk.len())))
             }
-            (Assembly::Filling { size_bytes, bytes, permit }, Part::Chunk(chunk)) => {
-                *self = fill(size_bytes, bytes, permit, &chunk);
+            (Assembly::Filling(filling), Part::Chunk(chunk)) => {
+                *self = filling.fill(&chunk).map_or_else(Assembly::Refusing, Assembly::Filling);
                 Ok(None)
             }
             (Assembly::Refusing(error), Part::Chunk(_)) => {
@@ -157,58 +132,59 @@ impl Assembly {
                 Ok(None)
             }
             (Assembly::Idle, Part::End { .. }) => Err(bad("instance_end", "came before an instance_start")),
-            (Assembly::Filling { size_bytes, bytes, permit }, Part::End { sha256 }) => {
-                Ok(Some(end(size_bytes, bytes.freeze(), permit, &sha256)))
-            }
+            (Assembly::Filling(filling), Part::End { sha256 }) => Ok(Some(filling.end(&sha256))),
             (Assembly::Refusing(error), Part::End { .. }) => Ok(Some(Ended::Refused(error))),
         }
     }
 
-    /// The client half-closed. An instance without its end is refused.
-    fn close(self) -> Option<Ended> {
+    /// The client half-closed. Within an instance that is no end: a client that goes away can look like it.
+    fn close(self) -> Result<()> {
         match self {
-            Assembly::Idle => None,
-            Assembly::Filling { .. } => {
-                Some(Ended::Refused(Error::new(Code::Truncated, "the call ended before its instance_end")))
+            Assembly::Idle => Ok(()),
+            Assembly::Filling(_) | Assembly::Refusing(_) => {
+                Err(Error::new(Code::Truncated, "the call ended before the instance_end of its last instance"))
             }
-            Assembly::Refusing(error) => Some(Ended::Refused(error)),
         }
     }
 }
 
-fn fill(size_bytes: u64, mut bytes: BytesMut, permit: OwnedSemaphorePermit, chunk: &Bytes) -> Assembly {
-    if bytes.len() as u64 + chunk.len() as u64 > size_bytes {
-        let detail = format!("more bytes came than instance_start.size_bytes ({size_bytes}) says");
-        return Assembly::Refusing(Error::new(Code::InvalidArgument, detail));
+impl Filling {
+    fn fill(mut self, chunk: &[u8]) -> Result<Filling> {
+        if self.bytes.len() as u64 + chunk.len() as u64 > self.size_bytes {
+            let detail = format!("more bytes came than instance_start.size_bytes ({}) says", self.size_bytes);
+            return Err(Error::new(Code::InvalidArgument, detail));
+        }
+        if self.bytes.is_empty() {
+            // With the first byte and not with the start: a start alone costs nothing but budget.
+            self.bytes.reserve(usize::try_from(self.size_bytes.min(RESERVE_BYTES_MAX)).unwrap_or(0));
+        }
+        self.bytes.extend_from_slice(chunk);
+        self.digest.update(chunk);
+        Ok(self)
     }
-    if bytes.is_empty() {
-        // Reserved with the first byte and not with the start: a start alone costs nothing but budget.
-        bytes.reserve(usize::try_from(size_bytes.min(RESERVE_BYTES_MAX)).unwrap_or(0));
-    }
-    bytes.extend_from_slice(chunk);
-    Assembly::Filling { size_bytes, bytes, permit }
-}
 
-fn end(size_bytes: u64, bytes: Bytes, permit: OwnedSemaphorePermit, sha256: &[u8]) -> Ended {
-    if (bytes.len() as u64) < size_bytes {
-        let detail = format!("{} of {size_bytes} bytes came before instance_end", bytes.len());
-        return Ended::Refused(Error::new(Code::Truncated, detail));
+    fn end(self, sha256: &[u8]) -> Ended {
+        if (self.bytes.len() as u64) < self.size_bytes {
+            let detail = format!("{} of {} bytes came before instance_end", self.bytes.len(), self.size_bytes);
+            return Ended::Refused(Error::new(Code::Truncated, detail));
+        }
+        if self.digest.finalize().as_slice() != sha256 {
+            let detail = "instance_end.sha256 is not the SHA-256 of the bytes that arrived: they changed on the way";
+            return Ended::Refused(Error::new(Code::InvalidArgument, detail));
+        }
+        Ended::Whole(self.bytes.freeze(), self.share)
     }
-    if Sha256::digest(&bytes).as_slice() != sha256 {
-        let detail = "instance_end.sha256 is not the SHA-256 of the bytes that arrived; they were changed on the way";
-        return Ended::Refused(Error::new(Code::InvalidArgument, detail));
-    }
-    Ended::Whole(bytes, permit)
 }
 
 /// Receives instances until the client half-closes, gives them to intake one after the other, and sends a receipt for
 /// each, as `answer` words it. Returns the studies that were sent to.
 ///
 /// One after the other, because which of two patients or two contents came first must not be a matter of chance; the next
-/// instance is received meanwhile. Errors: wrong order of parts, an idle sender, a broken connection.
+/// instance is received meanwhile. Errors: wrong order of parts, an end within an instance, an idle sender,
+/// a broken connection.
 /// Cancel safety: what has a receipt is durable, all else may be sent again.
 pub(super) async fn receive<M: Carries, T>(
-    parts: &mut Streaming<M>,
+    parts: &mut Incoming<M>,
     budget: &Budget,
     intake: &Intake,
     responses: &Responses<T>,
@@ -221,27 +197,24 @@ pub(super) async fn receive<M: Carries, T>(
         while let Some(message) = next(parts, &assembly, budget).await? {
             let part = message.part().ok_or_else(|| bad("part", "must be set"))?;
             if let Some(ended) = assembly.take(part, budget).await? {
-                sender.send(ended).await.map_err(client_gone)?;
+                sender.send(ended).await.map_err(|_| client_gone())?;
             }
         }
-        if let Some(ended) = assembly.close() {
-            sender.send(ended).await.map_err(client_gone)?;
-        }
-        Ok(())
+        assembly.close()
     };
     let take = async {
         let mut studies = BTreeSet::new();
         let mut index = 0;
         while let Some(ended) = ended.recv().await {
             let receipt = match ended {
-                // The permit lives as long as the bytes.
-                Ended::Whole(bytes, _permit) => intake.take(bytes, Source::Grpc).await,
+                // The share lives as long as the bytes.
+                Ended::Whole(bytes, _share) => intake.take(bytes, Source::Grpc).await,
                 Ended::Refused(error) => {
                     InstanceReceipt { sop_instance: None, study: None, outcome: Outcome::Refused(error) }
                 }
             };
             studies.extend(receipt.study.clone());
-            responses.send(answer(convert::receipt(index, receipt))).await.map_err(client_gone)?;
+            responses.send(answer(convert::receipt(index, receipt))).await?;
             index += 1;
         }
         Ok(studies)
@@ -254,16 +227,17 @@ pub(super) async fn receive<M: Carries, T>(
 }
 
 /// The next message. Between two instances a sender may be silent: it holds no memory then.
-async fn next<M>(parts: &mut Streaming<M>, assembly: &Assembly, budget: &Budget) -> Result<Option<M>> {
+async fn next<M>(parts: &mut Incoming<M>, assembly: &Assembly, budget: &Budget) -> Result<Option<M>> {
     let message = match assembly {
-        Assembly::Idle => Ok(parts.message().await),
-        Assembly::Filling { .. } | Assembly::Refusing(_) => timeout(budget.idle, parts.message()).await,
+        Assembly::Idle => Ok(parts.stream.message().await),
+        Assembly::Filling(_) | Assembly::Refusing(_) => timeout(budget.idle(), parts.stream.message()).await,
     };
     match message {
+        Ok(Ok(None)) if parts.ending.is_broken() => Err(client_gone()),
         Ok(Ok(message)) => Ok(message),
         Ok(Err(status)) => Err(status::error(&status)),
         Err(_) => {
-            let detail = "nothing came from the client for too long (grpc.sender_idle_s)";
+            let detail = "nothing came from the client for too long (grpc.peer_idle_s)";
             Err(Error::new(Code::DeadlineExceeded, detail))
         }
     }
@@ -272,9 +246,10 @@ async fn next<M>(parts: &mut Streaming<M>, assembly: &Assembly, budget: &Budget)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::grpc::Config;
 
     fn budget(bytes: u64) -> Budget {
-        let config = Config { receive_bytes_max: bytes, receive_wait_s: 0, ..Config::default() };
+        let config = Config { transfer_bytes_max: bytes, transfer_wait_s: 0, ..Config::default() };
         Budget::new(&config, bytes)
     }
 
@@ -338,6 +313,6 @@ mod tests {
         drop(first);
         let mut third = Assembly::Idle;
         third.take(start(8192), &budget).await.expect("a start");
-        assert!(matches!(third, Assembly::Filling { .. }));
+        assert!(matches!(third, Assembly::Filling(_)));
     }
 }

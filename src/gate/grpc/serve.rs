@@ -3,19 +3,25 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
 };
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Server, server::Router};
+use tonic::{
+    Response, Status,
+    transport::{Server, server::Router},
+};
 use tonic_health::ServingStatus;
 
 use super::{
     Config,
     analysis::Analysis,
-    call::Closing,
+    budget::Budget,
+    call::{Closing, Deadline},
+    ending::Watched,
     finding::Findings,
+    listen::Limited,
     model::{Models, ModelsView},
-    receive::Budget,
+    status::said,
+    stream::{Driven, Responses},
     study::Studies,
     v1,
 };
@@ -67,10 +73,28 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// A place for a streaming call; held as long as the call lives. Errors: `Busy`.
-    pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit> {
-        let busy = |_| Error::new(Code::Busy, "as many streams are open as this server allows (grpc.streams_max)");
-        Arc::clone(&self.streams).try_acquire_owned().map_err(busy)
+    /// Runs a streaming call: within its deadline, in one of the places that there are. Errors: `Busy`.
+    pub(super) fn stream<T, F>(
+        &self,
+        deadline: Deadline,
+        work: impl FnOnce(Gate, Responses<T>) -> F,
+    ) -> std::result::Result<Response<Driven<T>>, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+            let detail = "as many streams are open as this server allows (grpc.streams_max)";
+            return Err(said(&Error::new(Code::Busy, detail)));
+        };
+        let driven = Driven::by(self.budget.idle(), |responses| {
+            let work = work(self.clone(), responses);
+            async move {
+                let _place = place;
+                deadline.bound(work).await
+            }
+        });
+        Ok(Response::new(driven))
     }
 }
 
@@ -96,7 +120,8 @@ pub async fn serve(
     };
     let (health, router) = router(gate, &config).await?;
     let closing = Closing(stopped);
-    let server = router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), closing.clone().begun());
+    let server =
+        router.serve_with_incoming_shutdown(Limited::new(listener, config.connections_max), closing.clone().begun());
     tokio::pin!(server);
     tokio::select! {
         result = &mut server => return result.map_err(broken),
@@ -139,11 +164,10 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         .max_concurrent_streams(config.connection_calls_max)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .tcp_nodelay(true)
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(analysis.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(studies.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(Watched(analysis.max_decoding_message_size(MESSAGE_BYTES_MAX)))
+        .add_service(Watched(studies.max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(findings.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(models.max_decoding_message_size(MESSAGE_BYTES_MAX));
     Ok((health, router))

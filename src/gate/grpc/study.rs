@@ -2,16 +2,16 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    call::{Closing, Deadline, Driven, Responses, client_gone, unary},
+    call::{Closing, Deadline, unary},
     convert,
     event::{self, Reader},
     explain::explain,
     name::{self, bad},
     once::once,
     page::Page,
-    receive::receive,
+    receive::{Incoming, receive},
     serve::Gate,
-    status::said,
+    stream::{Driven, Responses},
     v1,
 };
 use crate::{
@@ -35,12 +35,9 @@ impl v1::study_service_server::StudyService for Studies {
         &self,
         request: Request<Streaming<v1::StoreInstancesRequest>>,
     ) -> Answer<Self::StoreInstancesStream> {
-        let place = self.0.stream_place().map_err(|error| said(&error))?;
-        let (deadline, gate, parts) = (Deadline::of(request.metadata()), self.0.clone(), request.into_inner());
-        Ok(Response::new(Driven::by(|responses| async move {
-            let _place = place;
-            deadline.bound(store(&gate, parts, responses)).await
-        })))
+        let deadline = Deadline::of(request.metadata());
+        let parts = Incoming::of(request);
+        self.0.stream(deadline, |gate, responses| async move { store(&gate, parts, responses).await })
     }
 
     async fn seal_study(&self, request: Request<v1::SealStudyRequest>) -> Answer<v1::SealStudyResponse> {
@@ -68,16 +65,14 @@ impl v1::study_service_server::StudyService for Studies {
     }
 
     async fn watch_study(&self, request: Request<v1::WatchStudyRequest>) -> Answer<Self::WatchStudyStream> {
-        let (deadline, gate, asked) = (Deadline::of(request.metadata()), self.0.clone(), request.into_inner());
-        let place = gate.stream_place().map_err(|error| said(&error))?;
-        let study = name::study("name", &asked.name).map_err(|error| said(&error))?;
-        let after = event::after("cursor", &asked.cursor).map_err(|error| said(&error))?;
-        Ok(Response::new(Driven::by(|responses| async move {
-            let _place = place;
+        let deadline = Deadline::of(request.metadata());
+        let asked = request.into_inner();
+        self.0.stream(deadline, |gate, responses| async move {
+            let study = name::study("name", &asked.name)?;
+            let after = event::after("cursor", &asked.cursor)?;
             let reader = Reader::new(&gate.rooms.ledger, study.clone(), after);
-            let watched = gate.closing.bound(Closing::AT_ONCE, watch(study, reader, responses));
-            deadline.bound(watched).await
-        })))
+            gate.closing.bound(Closing::AT_ONCE, watch(study, reader, responses)).await
+        })
     }
 
     async fn explain_study(&self, request: Request<v1::ExplainStudyRequest>) -> Answer<v1::ExplainStudyResponse> {
@@ -110,7 +105,7 @@ pub(super) async fn study_row(ledger: &Ledger, study: &Uid) -> Result<StudyRow> 
 
 async fn store(
     gate: &Gate,
-    mut parts: Streaming<v1::StoreInstancesRequest>,
+    mut parts: Incoming<v1::StoreInstancesRequest>,
     responses: Responses<v1::StoreInstancesResponse>,
 ) -> Result<()> {
     let answer = |receipt| v1::StoreInstancesResponse { receipt: Some(receipt) };
@@ -122,7 +117,7 @@ async fn watch(study: Uid, mut reader: Reader, responses: Responses<v1::WatchStu
     loop {
         for row in reader.next().await? {
             let event = Some(event::message(&study, row)?);
-            responses.send(v1::WatchStudyResponse { event }).await.map_err(client_gone)?;
+            responses.send(v1::WatchStudyResponse { event }).await?;
         }
     }
 }
