@@ -21,17 +21,17 @@ impl Heatmap {
     }
 }
 
-/// Two lines for a person; no patient data.
-fn caption(finding: &Finding) -> [String; 2] {
+/// Short lines for a person, because small films are narrow; no patient data.
+fn caption(finding: &Finding) -> [String; 3] {
     let outcome = match finding.outcome {
         Outcome::Positive => "positive",
         Outcome::Negative => "negative",
         Outcome::Indeterminate => "indeterminate",
     };
-    let experimental = if finding.experimental { ", experimental" } else { "" };
-    let (meaning, p, t) = (&finding.code.meaning, finding.probability, finding.threshold);
+    let experimental = if finding.experimental { " (experimental)" } else { "" };
     [
-        format!("{meaning}: {outcome}, probability {p:.2} (threshold {t:.2}{experimental})"),
-        format!("{} {} - research use only", finding.provenance.model, finding.provenance.version),
+        format!("{}: {outcome}{experimental}", finding.code.meaning),
+        format!("probability {:.2}, threshold {:.2}", finding.probability, finding.threshold),
+        format!("{} {}, research only", finding.provenance.model, finding.provenance.version),
     ]
 }
