@@ -11,6 +11,7 @@ use std::{
 use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis, IxDyn};
 use overread::{
     dicom::{Instance, Limits},
+    finding::Heatmap,
     infer::{Class, Config, DeviceChoice, Outputs, Pool},
     model::{self, Input, Mask, Model},
     pixel::{self, Image},
@@ -139,6 +140,59 @@ fn small_columns(image: &Image) -> usize {
     let (rows, columns) = image.values.dim();
     assert!(rows >= columns, "an upright film");
     (columns as f64 * 64.0 / rows as f64 + 0.5).floor() as usize
+}
+
+/// The film shows rounded masses in both lungs. The heat of `mass` lies in the lungs more than chance would have it: chance is
+/// the lungs' share of what the classifier sees. The model's card has the same measure over many films.
+#[test]
+fn the_heat_of_a_film_with_masses_lies_in_the_lungs() {
+    let Some(image) = radiograph() else { return };
+    let (models, pool) = shipped();
+    let (Some(lung_model), Some(classifier)) = (named(&models, "chest-lungs"), named(&models, "chest-radiograph"))
+    else {
+        Tally::skip("chest-radiograph is not installed in models/");
+        return;
+    };
+    let (_, mask) = lungs(&pool, lung_model, &image);
+    let input = model::prepare(&classifier.manifest.input, image.values.view(), Some(&mask));
+    let outputs = run(&pool, classifier, &input.tensor);
+    let logits = output::<ndarray::Ix1>(&outputs, "logits").to_vec();
+    let maps: Array3<f32> = output(&outputs, "maps");
+    let readings = model::read_labels(&classifier.manifest, &logits, maps.view()).expect("as many as labels");
+    for reading in readings {
+        let heatmap = Heatmap::of_input(reading.map.clone(), &input);
+        let (inside, chance) = lung_shares(&heatmap, &mask);
+        println!(
+            "{}: {:.3} {:?}, {inside:.3} of its heat in the lungs, chance {chance:.3}",
+            reading.label.name, reading.probability, reading.outcome
+        );
+        if reading.label.name.as_str() == "mass" {
+            assert!(inside > chance, "{inside} of the heat is in the lungs; chance is {chance}");
+        }
+    }
+}
+
+/// The share of the heat that lies in the lungs, and the lungs' share of the rectangle that the heatmap covers.
+fn lung_shares(heatmap: &Heatmap, mask: &Mask) -> (f64, f64) {
+    let [rows, columns] = heatmap.source_size.map(|side| side as usize);
+    let values = heatmap.source_values();
+    let [left, top, width, height] = heatmap.rectangle;
+    let (mut heat, mut area) = ([0.0; 2], [0.0; 2]);
+    // Every fourth pixel of every fourth row: thousands of places are enough.
+    for row in (0..rows).step_by(4) {
+        for column in (0..columns).step_by(4) {
+            let (y, x) = (row as f64 + 0.5, column as f64 + 0.5);
+            if !(left..left + width).contains(&x) || !(top..top + height).contains(&y) {
+                continue;
+            }
+            let [grid_row, grid_column] = mask.grid.to_grid([y, x]);
+            let lung = mask.fields.get((grid_row as usize, grid_column as usize)).is_some_and(|lung| *lung);
+            for (of, amount) in [(&mut heat, f64::from(values[(row, column)])), (&mut area, 1.0)] {
+                of[usize::from(lung)] += amount;
+            }
+        }
+    }
+    (heat[1] / (heat[0] + heat[1]), area[1] / (area[0] + area[1]))
 }
 
 /// The mask's measures are those of models/lungs.py.

@@ -99,6 +99,6 @@ pub(super) fn band<'de, D: Deserializer<'de>, T: Number + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<[T; 2]>, D::Error> {
     let [low, high] = <[T; 2]>::deserialize(deserializer)?;
-    let inside = is_share(low) && is_share(high) && low < high;
+    let inside = is_share(low) && is_share(high) && low <= high;
     if inside { Ok(Some([low, high])) } else { Err(D::Error::custom("a band is [low, high] within 0 to 1")) }
 }
