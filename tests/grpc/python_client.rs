@@ -1,7 +1,10 @@
 //! The Python example of the documentation, run as a reader would run it.
-use std::{io::Write, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use crate::{house::House, support::dicom::cr};
+use crate::{
+    house::House,
+    support::{corpus::Tally, dicom::cr},
+};
 
 const PYTHON: &str = "third_party/venv/bin/python";
 const EXAMPLE: &str = "docs/examples/analyze.py";
@@ -12,7 +15,7 @@ async fn the_python_example_sends_a_file_prints_findings_and_saves_a_heatmap() {
     let python = root.join(PYTHON);
     let has_packages = Command::new(&python).args(["-c", "import grpc_tools, grpc"]).output();
     if !has_packages.is_ok_and(|output| output.status.success()) {
-        return skip("grpcio and grpcio-tools in third_party/venv (scripts/setup)");
+        return Tally::skip("grpcio and grpcio-tools in third_party/venv (scripts/setup)");
     }
     let house = House::open().await;
     let folder = tempfile::tempdir().unwrap();
@@ -30,14 +33,4 @@ async fn the_python_example_sends_a_file_prints_findings_and_saves_a_heatmap() {
     }
     let heatmap = std::fs::read(folder.path().join("bright.png")).expect("the heatmap");
     assert!(heatmap.starts_with(b"\x89PNG"));
-}
-
-/// Counted as skipped by the test script, and named.
-fn skip(missing: &str) {
-    let line = format!("SKIPPED the_python_example_sends_a_file_prints_findings_and_saves_a_heatmap: {missing}");
-    eprintln!("{line}");
-    if let Some(file) = std::env::var_os("OVERREAD_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }
