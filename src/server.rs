@@ -34,8 +34,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server> {
         let listener = listen(&config.server.listen).await?;
         let address = listener.local_addr().map_err(|_| Error::internal("the listening address is not known"))?;
-        let (ledger, recovered) = Ledger::open(&config.server.data_dir, &config.ledger)?;
-        tracing::info!(?recovered, "ledger open");
+        let ledger = open_ledger(&config)?;
         let (models, mut refused) = model::discover(&models_dir(&config));
         let infer_config = config.infer.clone();
         let loading =
@@ -85,6 +84,18 @@ impl Server {
 fn models_dir(config: &Config) -> PathBuf {
     let chosen = &config.server.models_dir;
     model::models_dir((!chosen.as_os_str().is_empty()).then_some(chosen))
+}
+
+fn open_ledger(config: &Config) -> Result<Ledger> {
+    let data_dir = || Subject::Field("server.data_dir".to_owned());
+    let (ledger, recovered) = Ledger::open(&config.server.data_dir, &config.ledger).map_err(|e| e.about(data_dir()))?;
+    let (torn_bytes, resumed) = (recovered.torn_bytes, recovered.studies_resumed);
+    tracing::info!(torn_bytes, resumed, "ledger open");
+    if recovered.torn_instances > 0 || recovered.short_packs > 0 {
+        let (torn_instances, short_packs) = (recovered.torn_instances, recovered.short_packs);
+        tracing::error!(torn_instances, short_packs, "stored bytes are missing or damaged: see docs/operations.md");
+    }
+    Ok(ledger)
 }
 
 async fn listen(address: &str) -> Result<TcpListener> {

@@ -136,7 +136,7 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
         study.revision,
         study.state.name()
     );
-    let _ = writeln!(text, "  {} instances stored, {} refused", study.instances, study.refused);
+    let _ = writeln!(text, "  instances: {} stored, {} refused", study.instances, study.refused);
     let _ = match &explanation.sealed_by {
         Some(by) => writeln!(text, "  sealed by {by}"),
         None => writeln!(text, "  not sealed yet: instances are still expected"),
