@@ -75,6 +75,20 @@ async fn the_report_holds_the_findings_that_were_streamed_and_each_has_its_heatm
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heatmap_larger_than_one_message_comes_whole_and_its_overlay_is_reduced() {
+    let house = House::open().await;
+    let image = cr(1200, 1000, 13);
+    let said = house.analyze(vec![image.bytes()]).await;
+    let (client, study) = (house.client().await, Uid::parse(&image.study).unwrap());
+    let finding = &findings(&said.events)[0].uid;
+    let raw = client.heatmap(&study, 1, finding, HeatmapFormat::Float32).await.unwrap();
+    assert_eq!((raw.rows, raw.columns, raw.bytes.len()), (1200, 1000, 4_800_000));
+    let overlay = client.heatmap(&study, 1, finding, HeatmapFormat::OverlayPng).await.unwrap();
+    let (_pixels, width) = decode_png(&overlay.bytes);
+    assert_eq!((overlay.columns, width < 1000, overlay.rows > width), (width, true, true));
+}
+
 fn decode_png(bytes: &[u8]) -> (Vec<u8>, u32) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];

@@ -3,28 +3,35 @@ use overread::gate::grpc::v1::{self, model_service_client::ModelServiceClient};
 use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-};
 
 use crate::house::House;
+
+/// Both versions of reflection: which services they list. They differ by their package alone.
+macro_rules! services {
+    ($version:ident, $channel:expr) => {{
+        use tonic_reflection::pb::$version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let list = MessageRequest::ListServices(String::new());
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+        let mut client = ServerReflectionClient::new($channel);
+        let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+        let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();
+        let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
+        list.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+    }};
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_lists_every_service() {
     let house = House::open().await;
-    let list = MessageRequest::ListServices(String::new());
-    let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
-    let mut client = ServerReflectionClient::new(house.channel().await);
-    let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
-    let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();
-    let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
-    let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    names.sort();
     let ours =
         ["AnalysisService", "FindingService", "ModelService", "StudyService"].map(|s| format!("overread.v1.{s}"));
-    for name in ours.iter().map(String::as_str).chain(["grpc.health.v1.Health"]) {
-        assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
+    for names in [services!(v1, house.channel().await), services!(v1alpha, house.channel().await)] {
+        for name in ours.iter().map(String::as_str).chain(["grpc.health.v1.Health"]) {
+            assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
+        }
     }
 }
 

@@ -3,17 +3,13 @@ use std::collections::BTreeMap;
 
 use super::{convert, event, name, v1};
 use crate::{
-    error::{Code, Error, Result, Subject},
+    error::{Result, Subject},
     ledger::{Event, Ledger, Micros, StudyRow, TargetRow},
     study::{self, Clause},
 };
 
-/// Explains revision `revision` of the study `row`. Errors: `NotFound` for a revision that is not there.
+/// Explains revision `revision` of the study `row`.
 pub(super) async fn explain(ledger: &Ledger, row: &StudyRow, revision: u32) -> Result<v1::ExplainStudyResponse> {
-    if revision > row.revision {
-        let detail = format!("it has no revision {revision}; the newest is {}", row.revision);
-        return Err(Error::new(Code::NotFound, detail).about(Subject::Study(row.study.to_string())));
-    }
     let targets = ledger.targets(&row.study, revision).await?;
     let plan = match ledger.plan_json(&row.study, revision).await? {
         Some(json) => Some(study::plan_from_json(&json)?),

@@ -10,7 +10,7 @@ use super::{
     receive::CHUNK_BYTES_MAX,
     serve::Gate,
     stream::{Driven, Responses},
-    study::study_row,
+    study::{revision_of, study_row},
     v1,
 };
 use crate::{
@@ -83,7 +83,7 @@ async fn findings(ledger: &Ledger, study: &Uid, revision: u32) -> Result<Vec<Fin
 async fn list(ledger: &Ledger, asked: v1::ListFindingsRequest) -> Result<v1::ListFindingsResponse> {
     let name = name::study_or_revision("parent", &asked.parent)?;
     let row = study_row(ledger, &name.study).await?;
-    let revision = name.revision.unwrap_or(row.revision);
+    let revision = revision_of(&row, name.revision)?;
     let filter = asked.filter.unwrap_or_default();
     let outcome =
         v1::FindingOutcome::try_from(filter.outcome).map_err(|_| bad("filter.outcome", "is not an outcome"))?;

@@ -149,10 +149,10 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status(name, status).await;
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    let reflection = reflection.build_v1().map_err(|_| Error::internal("the API's descriptors cannot be read"))?;
+    let unreadable = |_| Error::internal("the API's descriptors cannot be read");
+    let reflection = self::reflection().build_v1().map_err(unreadable)?;
+    // Python's reflection client and older grpcurl ask for the alpha version.
+    let reflection_alpha = self::reflection().build_v1alpha().map_err(unreadable)?;
     let analysis = v1::analysis_service_server::AnalysisServiceServer::new(Analysis(gate.clone()));
     let studies = v1::study_service_server::StudyServiceServer::new(Studies(gate.clone()));
     let findings = v1::finding_service_server::FindingServiceServer::new(Findings(gate.clone()));
@@ -166,9 +166,16 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(reflection_alpha)
         .add_service(Watched(analysis.max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(Watched(studies.max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(findings.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(models.max_decoding_message_size(MESSAGE_BYTES_MAX));
     Ok((health, router))
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

@@ -79,7 +79,7 @@ impl v1::study_service_server::StudyService for Studies {
         unary(request, async |asked| {
             let name = name::study_or_revision("name", &asked.name)?;
             let row = study_row(&self.0.rooms.ledger, &name.study).await?;
-            explain(&self.0.rooms.ledger, &row, name.revision.unwrap_or(row.revision)).await
+            explain(&self.0.rooms.ledger, &row, revision_of(&row, name.revision)?).await
         })
         .await
     }
@@ -101,6 +101,18 @@ impl v1::study_service_server::StudyService for Studies {
 pub(super) async fn study_row(ledger: &Ledger, study: &Uid) -> Result<StudyRow> {
     let missing = || Error::new(Code::NotFound, "no such study is here").about(Subject::Study(study.to_string()));
     ledger.study(study).await?.ok_or_else(missing)
+}
+
+/// The revision that was asked for, or the current one. Errors: `NotFound` for one that is yet to come.
+pub(super) fn revision_of(row: &StudyRow, asked: Option<u32>) -> Result<u32> {
+    match asked {
+        Some(revision) if revision > row.revision => {
+            let detail = format!("it has no revision {revision}; the newest is {}", row.revision);
+            Err(Error::new(Code::NotFound, detail).about(Subject::Study(row.study.to_string())))
+        }
+        Some(revision) => Ok(revision),
+        None => Ok(row.revision),
+    }
 }
 
 async fn store(
