@@ -1,4 +1,6 @@
 //! The heatmap: a label's activation map in source-pixel geometry.
+use std::ops::Range;
+
 use ndarray::Array2;
 
 use crate::{
@@ -8,13 +10,13 @@ use crate::{
 
 /// First bytes of the stored form; the last one is its version.
 const MAGIC: &[u8; 8] = b"ORHEAT\0\x01";
-/// Bytes before the values: magic, four u32, four f64.
-const HEADER_BYTES: usize = 8 + 4 * 4 + 4 * 8;
+/// Bytes before the values: magic, four u32, eight f64.
+const HEADER_BYTES: usize = 8 + 4 * 4 + 8 * 8;
 
 /// Values `0.0..=1.0`, shape rows x columns of the *model grid*, with the rectangle of source pixels that the grid covers.
 ///
 /// Source pixel (x, y) centre maps to grid position `((x + 0.5 - left) * grid_columns / width - 0.5, ...)`, bilinear between
-/// grid centres; outside the rectangle the value is 0. Kept on the grid because it is small and exact; [`Heatmap::sampled`]
+/// grid centres; outside `seen` the value is 0. Kept on the grid because it is small and exact; [`Heatmap::sampled`]
 /// makes source-pixel values on demand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heatmap {
@@ -22,6 +24,8 @@ pub struct Heatmap {
     pub values: Array2<f32>,
     /// Left, top, width, height of the covered rectangle in source pixels (may reach outside the image).
     pub rectangle: [f64; 4],
+    /// Left, top, width, height of what the network saw of the source frame: the rectangle without the letterbox.
+    pub seen: [f64; 4],
     /// Rows and columns of the source frame.
     pub source_size: [u32; 2],
 }
@@ -30,7 +34,15 @@ impl Heatmap {
     /// The map `values` of a network that saw `input`: whatever its own grid, it covers the whole input.
     pub fn of_input(values: Array2<f32>, input: &Input) -> Heatmap {
         let size = [input.tensor.shape()[2], input.tensor.shape()[3]];
-        Heatmap { values, rectangle: input.grid.rectangle(size), source_size: input.source_size }
+        let [top, left, rows, columns] = input.content.map(|side| side as f64);
+        let ([y, x], [bottom, right]) =
+            (input.grid.to_source([top, left]), input.grid.to_source([top + rows, left + columns]));
+        Heatmap {
+            values,
+            rectangle: input.grid.rectangle(size),
+            seen: [x, y, right - x, bottom - y],
+            source_size: input.source_size,
+        }
     }
 
     /// Values of the source pixels, rows x columns of the source frame.
@@ -39,13 +51,15 @@ impl Heatmap {
         self.sampled(rows as usize, columns as usize)
     }
 
-    /// Values at the centres of a `rows` x `columns` lattice laid over the whole source frame; 0 outside the rectangle.
+    /// Values at the centres of a `rows` x `columns` lattice laid over the whole source frame; 0 outside `seen`.
     pub fn sampled(&self, rows: usize, columns: usize) -> Array2<f32> {
         let [left, top, width, height] = self.rectangle;
+        let [seen_left, seen_top, seen_width, seen_height] = self.seen;
         let [source_rows, source_columns] = self.source_size.map(f64::from);
         let (grid_rows, grid_columns) = self.values.dim();
-        let across = taps(columns, source_columns, [left, width], grid_columns);
-        let down = taps(rows, source_rows, [top, height], grid_rows);
+        let seen = [seen_left..seen_left + seen_width, seen_top..seen_top + seen_height];
+        let across = taps(columns, source_columns, &seen[0], [left, width], grid_columns);
+        let down = taps(rows, source_rows, &seen[1], [top, height], grid_rows);
         let mut sampled = Array2::zeros((rows, columns));
         for (mut line, tap) in sampled.rows_mut().into_iter().zip(&down) {
             let Some(tap) = tap else { continue };
@@ -59,8 +73,8 @@ impl Heatmap {
         sampled
     }
 
-    /// The stored form, little endian: magic, grid rows and columns, source rows and columns (u32), rectangle (f64), values
-    /// (f32, row by row). Its SHA-256 is what a finding names.
+    /// The stored form, little endian: magic, grid rows and columns, source rows and columns (u32), rectangle and `seen` (f64),
+    /// values (f32, row by row). Its SHA-256 is what a finding names.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (rows, columns) = self.values.dim();
         let mut bytes = Vec::with_capacity(HEADER_BYTES + 4 * self.values.len());
@@ -68,7 +82,7 @@ impl Heatmap {
         for side in [rows as u32, columns as u32, self.source_size[0], self.source_size[1]] {
             bytes.extend_from_slice(&side.to_le_bytes());
         }
-        for edge in self.rectangle {
+        for edge in self.rectangle.iter().chain(&self.seen) {
             bytes.extend_from_slice(&edge.to_le_bytes());
         }
         for value in &self.values {
@@ -82,12 +96,12 @@ impl Heatmap {
         let damaged = || Error::internal("a stored heatmap is damaged");
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(damaged)?;
         let (sides, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
-        let (edges, values) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let (edges, values) = rest.split_first_chunk::<64>().ok_or_else(damaged)?;
         let mut side = sides.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b));
         let mut side = || side.next().unwrap_or(0);
         let (rows, columns, source_size) = (side() as usize, side() as usize, [side(), side()]);
-        let mut rectangle = [0.0; 4];
-        for (edge, bytes) in rectangle.iter_mut().zip(edges.as_chunks::<8>().0) {
+        let (mut rectangle, mut seen) = ([0.0; 4], [0.0; 4]);
+        for (edge, bytes) in rectangle.iter_mut().chain(&mut seen).zip(edges.as_chunks::<8>().0) {
             *edge = f64::from_le_bytes(*bytes);
         }
         let (values, left_over) = values.as_chunks::<4>();
@@ -96,7 +110,7 @@ impl Heatmap {
         }
         let values = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
         let values = Array2::from_shape_vec((rows, columns), values).map_err(|_| damaged())?;
-        Ok(Heatmap { values, rectangle, source_size })
+        Ok(Heatmap { values, rectangle, seen, source_size })
     }
 }
 
@@ -109,13 +123,14 @@ struct Tap {
 }
 
 /// For each of `count` lattice centres over `0..source`: where it falls on a grid of `cells` over `low..low + extent`.
-fn taps(count: usize, source: f64, [low, extent]: [f64; 2], cells: usize) -> Vec<Option<Tap>> {
+/// `None` outside `seen`.
+fn taps(count: usize, source: f64, seen: &Range<f64>, [low, extent]: [f64; 2], cells: usize) -> Vec<Option<Tap>> {
     let tap = |index: usize| {
-        let place = (index as f64 + 0.5) * source / count as f64 - low;
-        if !(0.0..extent).contains(&place) {
+        let place = (index as f64 + 0.5) * source / count as f64;
+        if !seen.contains(&place) {
             return None;
         }
-        let position = (place * cells as f64 / extent - 0.5).clamp(0.0, (cells - 1) as f64);
+        let position = ((place - low) * cells as f64 / extent - 0.5).clamp(0.0, (cells - 1) as f64);
         let low = position.floor() as usize;
         Some(Tap { low, high: (low + 1).min(cells - 1), share: position.fract() as f32 })
     };
@@ -130,7 +145,17 @@ mod tests {
 
     /// A 2 x 2 map over the middle 40 x 40 of a 60 x 80 frame.
     fn heatmap() -> Heatmap {
-        Heatmap { values: arr2(&[[0.0, 1.0], [0.5, 0.0]]), rectangle: [20.0, 10.0, 40.0, 40.0], source_size: [60, 80] }
+        let rectangle = [20.0, 10.0, 40.0, 40.0];
+        Heatmap { values: arr2(&[[0.0, 1.0], [0.5, 0.0]]), rectangle, seen: rectangle, source_size: [60, 80] }
+    }
+
+    #[test]
+    fn the_letterbox_shows_nothing() {
+        let boxed = Heatmap { seen: [30.0, 10.0, 20.0, 40.0], ..heatmap() };
+        let (values, whole) = (boxed.source_values(), heatmap().source_values());
+        assert_eq!((values[(30, 29)], values[(30, 50)]), (0.0, 0.0));
+        assert!(whole[(30, 29)] > 0.0 && whole[(30, 50)] > 0.0);
+        assert_eq!((values[(30, 30)], values[(30, 49)]), (whole[(30, 30)], whole[(30, 49)]));
     }
 
     #[test]

@@ -47,7 +47,8 @@ mod tests {
             values[*at] = *value;
         }
         let [rows, columns] = source_size.map(f64::from);
-        hot_region(&Heatmap { values, rectangle: [0.0, 0.0, columns, rows], source_size })
+        let whole = [0.0, 0.0, columns, rows];
+        hot_region(&Heatmap { values, rectangle: whole, seen: whole, source_size })
     }
 
     #[test]
