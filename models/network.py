@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 for grey images, a U-shaped decoder on it, and a map head: the networks of this folder.
 
 The layers and their names follow EfficientNet-Lite0, so that its ImageNet weights load by renaming keys. Two things differ: padding is
-symmetric (fewer copies), and batch normalisation never uses batch statistics: it is folded into the convolution at
-every step. On a CPU that saves a third of the training time, and it makes training and inference the same function.
-`recalibrate` sets the statistics once, on the images at hand, before training starts.
+symmetric (fewer copies), and batch normalisation is folded into the convolution, with statistics that `recalibrate`
+sets on the images at hand. On a CPU that saves a third of the training time. `normalise` turns batch statistics on for
+layers that train: a classifier's last features die without (a segmentation network's did not).
 """
 import re
 
@@ -18,13 +18,13 @@ FEATURES = 1280
 
 
 class Conv(nn.Module):
-    """Convolution, batch norm with fixed statistics (folded at each call), optional ReLU6."""
+    """Convolution, batch norm (fixed statistics, folded at each call, unless `batch_statistics`), optional ReLU6."""
 
     def __init__(self, i, o, k=1, s=1, groups=1, act=True):
         super().__init__()
         self.conv = nn.Conv2d(i, o, k, s, k // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(o, eps=1e-3, momentum=None)
-        self.act, self.recalibrating = act, False
+        self.act, self.batch_statistics = act, False
 
     def folded(self):
         """(weight, bias) of the one convolution that this layer is."""
@@ -32,14 +32,14 @@ class Conv(nn.Module):
         return self.conv.weight * s[:, None, None, None], self.bn.bias - self.bn.running_mean * s
 
     def forward(self, x):
-        if self.recalibrating:
+        if self.batch_statistics:
             x = self.bn(self.conv(x))
         else:
             w, b = self.folded()
             w = w.contiguous(memory_format=torch.channels_last)
             c = self.conv
             x = F.conv2d(x, w, b, c.stride, c.padding, c.dilation, c.groups)
-        return F.relu6(x, inplace=not self.recalibrating) if self.act else x
+        return F.relu6(x, inplace=True) if self.act else x
 
 
 class Block(nn.Module):
@@ -134,18 +134,23 @@ def from_imagenet(net):
     return net.to(memory_format=torch.channels_last)
 
 
+def normalise(net, on):
+    """Turn batch statistics on or off in the layers that train; returns those layers."""
+    convs = [m for m in net.modules() if isinstance(m, Conv) and m.conv.weight.requires_grad]
+    for m in convs:
+        m.batch_statistics = on
+    return convs
+
+
 @torch.no_grad()
 def recalibrate(net, batches):
-    """Set the statistics of every batch norm to those of `batches` (once, before training)."""
-    convs = [m for m in net.modules() if isinstance(m, Conv)]
-    for m in convs:
+    """Set the batch norm statistics of the layers that train to those of `batches`."""
+    for m in normalise(net, True):
         m.bn.reset_running_stats()
-        m.recalibrating = True
         m.bn.train()
     for x in batches:
         net(x)
-    for m in convs:
-        m.recalibrating = False
+    normalise(net, False)
     return net
 
 

@@ -1,6 +1,6 @@
 """Make the shipped files of `chest-radiograph`: weights.pt, weights.cuda.pt, golden/, card.md, and model.toml with labels from metrics.json.
 
-    python export.py --work DIR            # after train.py and report.py; DIR holds radiograph-final-CYCLE.pth
+    python export.py --work DIR            # after train.py and report.py; DIR holds radiograph-final.pth
 """
 import argparse
 import json
@@ -98,7 +98,7 @@ def main():
     torch.set_num_threads(1)
     metrics = json.loads((HERE / "metrics.json").read_text())
     net = network.Classifier(len(LABELS))
-    net.load_state_dict(torch.load(f"{a.work}/radiograph-final-{len(metrics['cycles'])}.pth"))
+    net.load_state_dict(torch.load(f"{a.work}/radiograph-final.pth"))
     fast.export(net.eval().to(memory_format=torch.channels_last), HERE, RECIPE["size"])
     (HERE / "model.toml").write_text(manifest(metrics, a.version))
     golden.classifier_example(HERE, {**RECIPE, "crop": {"margin": MARGIN}})

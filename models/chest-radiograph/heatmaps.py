@@ -15,16 +15,16 @@ import pipeline as p
 from train import FOLDS, HERE, LABELS, RECIPE, SIZE
 
 BOX_NAMES = {"Effusion": "pleural_effusion", "Infiltrate": "infiltration"}
-EACH = 40                     # films a label in the lung test
+EACH = 15                     # films a label in the lung test
 
 
-def nets(work, cycle):
+def nets(work):
     out = {}
     for part in (*map(str, range(FOLDS)), "final"):
-        if not (Path(work) / f"radiograph-{part}-{cycle}.pth").exists():
+        if not (Path(work) / f"radiograph-{part}.pth").exists():
             continue
         net = network.Classifier(len(LABELS)).to(memory_format=torch.channels_last)
-        net.load_state_dict(torch.load(Path(work) / f"radiograph-{part}-{cycle}.pth"))
+        net.load_state_dict(torch.load(Path(work) / f"radiograph-{part}.pth"))
         out[-1 if part == "final" else int(part)] = net.eval()
     return out
 
@@ -95,7 +95,7 @@ def randomised(z, made):
     return out
 
 
-def report(z, fold, work, cycle):
-    made, model, rng = nets(work, cycle), lungs.load(HERE.parent / "chest-lungs"), np.random.default_rng(0)
+def report(z, fold, work):
+    made, model, rng = nets(work), lungs.load(HERE.parent / "chest-lungs"), np.random.default_rng(0)
     return {"lungs": {l: in_lungs(z, fold, made, model, j, rng) for j, l in enumerate(LABELS)},
             "pointing": pointing(z, fold, made), "randomised_weights_rank_correlation": randomised(z, made)}

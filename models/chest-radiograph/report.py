@@ -6,6 +6,7 @@ All scores are of `more` films. "Out of fold": by the network that saw no film o
 training saw, scored by the network that ships.
 """
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -17,9 +18,9 @@ sys.path.insert(0, str(HERE.parent))
 import baselines
 import heatmaps
 import pipeline as p
-from train import CYCLES, FOLDS, LABELS, SIZE, split
+from train import FOLDS, LABELS, PHASES, SIZE, split
 
-DRAWS = 60
+DRAWS = 200
 
 
 def platt(logit, y):
@@ -52,6 +53,14 @@ def audit(films, patients, limit=0.9):
         c[patients[i:i + 500, None] == patients[None]] = 0
         pairs, top = pairs + int((c >= limit).sum()), max(top, float(c.max()))
     return {"pairs_across_patients_at_0.9": pairs // 2, "largest": round(top, 3)}
+
+
+def kept_audit(z, work):
+    """`audit` of all films, kept in DIR: it depends on nothing trained."""
+    path = Path(work) / "duplicates.json"
+    if not path.exists():
+        p.write_json(path, audit(z["film"], z["patient"]))
+    return json.loads(path.read_text())
 
 
 def compare(groups, y, score, rivals):
@@ -108,7 +117,7 @@ def subgroups(z, j, at, none, score):
     for name, mask in cuts.items():
         rows = at[mask[at] & (none[at] | (y[at] == 1))]
         if y[rows].sum() >= 10 and (y[rows] == 0).sum() >= 10:
-            draws = p.bootstrap(z["patient"][rows], lambda i: p.auroc(y[rows][i], score[rows, j][i]), 500)
+            draws = p.bootstrap(z["patient"][rows], lambda i: p.auroc(y[rows][i], score[rows, j][i]), DRAWS)
             out[name] = {"positives": int(y[rows].sum()), "normals": int((y[rows] == 0).sum()), "auroc": round(p.auroc(y[rows], score[rows, j]), 3),
                          "auroc_95": p.interval(draws)}
     return out
@@ -125,7 +134,8 @@ def rivals(z, work):
     return {b: {k.split("/")[1]: kept[k] for k in kept.files if k.startswith(b + "/")} for b in ("thumb16", "frozen")}
 
 
-def label_report(z, j, dev, val, none, score, scored, fold):
+def out_of_fold(z, j, dev, none, score, scored, fold):
+    """Everything about one label that needs the fold networks only."""
     y = z["label"][:, j]
     t = tasks(z, j, dev, none, score, scored)
     a, b = platt(score[dev, j], y[dev])
@@ -133,49 +143,64 @@ def label_report(z, j, dev, val, none, score, scored, fold):
     for k in sorted(set(fold[dev])):
         ka, kb = platt(score[dev[fold[dev] != k], j], y[dev[fold[dev] != k]])
         crossed[fold == k] = sigmoid(ka * score[fold == k, j] + kb)
-    prob = sigmoid(a * score[:, j] + b)
-    point = operating(prob[dev], y[dev], none[dev], z["patient"][dev])
+    status = "finding" if passes(t) else "experimental"
+    return {"status": status, "out_of_fold": t, "calibration": {
+        "a": round(a, 4), "b": round(b, 4), "prevalence": round(float(y[dev].mean()), 4),
+        "ece_before": ece(sigmoid(score[dev, j]), y[dev]), "ece_after_cross_fitted": ece(crossed[dev], y[dev])},
+        "operating_point": operating(sigmoid(a * score[dev, j] + b), y[dev], none[dev], z["patient"][dev]),
+        "subgroups_vs_none": subgroups(z, j, dev, none, score) if status == "finding" else {}}
+
+
+def validation(z, j, val, none, score, label):
+    """The shipped network with the shipped calibration and threshold, on patients that no training saw."""
+    y = z["label"][:, j]
+    prob = sigmoid(label["calibration"]["a"] * score[val, j] + label["calibration"]["b"])
     rows = val[none[val] | (y[val] == 1)]
-    hit = prob[val] >= point["threshold"]
-    return {"status": "finding" if passes(t) else "experimental", "out_of_fold": t,
-            "calibration": {"a": round(a, 4), "b": round(b, 4), "prevalence": round(float(y[dev].mean()), 4),
-                            "ece_before": ece(sigmoid(score[dev, j]), y[dev]), "ece_after_cross_fitted": ece(crossed[dev], y[dev])},
-            "operating_point": point, "subgroups_vs_none": subgroups(z, j, dev, none, score),
-            "validation": {"films": len(val), "positives": int(y[val].sum()), "auroc_vs_none": round(p.auroc(y[rows], score[rows, j]), 3),
-                           "auroc_vs_none_95": p.interval(p.bootstrap(z["patient"][rows], lambda i: p.auroc(y[rows][i], score[rows, j][i]), DRAWS)),
-                           "ece": ece(prob[val], y[val], 8), "sensitivity": round(float(hit[y[val] == 1].mean()), 3) if y[val].any() else None,
-                           "specificity": round(float((~hit)[y[val] == 0].mean()), 3)}}
+    hit = prob >= label["operating_point"]["threshold"]
+    draws = p.bootstrap(z["patient"][rows], lambda i: p.auroc(y[rows][i], score[rows, j][i]), DRAWS)
+    return {"films": len(val), "positives": int(y[val].sum()), "auroc_vs_none": round(p.auroc(y[rows], score[rows, j]), 3),
+            "auroc_vs_none_95": p.interval(draws), "ece": ece(prob, y[val], 8), "sensitivity": round(float(hit[y[val] == 1].mean()), 3),
+            "specificity": round(float((~hit)[y[val] == 0].mean()), 3)}
 
 
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--data", required=True)
     ap.add_argument("--work", required=True)
-    ap.add_argument("--shipped", default="that of fold 0, trained one cycle further on the films of all folds, and is scored on the validation split")
-    ap.add_argument("--cycle", type=int, default=len(CYCLES), help="after which training cycle")
+    ap.add_argument("--stage", choices=("folds", "final"), action="append", help="folds first, then final; both when left out")
     a = ap.parse_args()
     torch.set_num_threads(1)
     z = dict(np.load(f"{a.work}/films.npz"))
     fold = split(z["patient"])
     none = z["label"][:, 0] == 0
+    dev, val = np.flatnonzero(z["more"] & (fold >= 0)), np.flatnonzero(z["more"] & (fold == -1))
     score = np.full(z["label"].shape, np.nan)
-    parts = [p for p in (*map(str, range(FOLDS)), "final") if Path(f"{a.work}/radiograph-{p}-{a.cycle}.npz").exists()]
-    for part in parts:
-        done = np.load(f"{a.work}/radiograph-{part}-{a.cycle}.npz")
+
+    def read(part):
+        done = np.load(f"{a.work}/radiograph-{part}.npz")
         score[done["at"]] = done["logits"]
-    scored_films = z["more"] & np.isfinite(score[:, 0])
-    dev, val = np.flatnonzero(scored_films & (fold >= 0)), np.flatnonzero(scored_films & (fold == -1))
-    scored = rivals(z, a.work)
-    out = {"films": {"more": int(z["more"].sum()), "labels": int((~z["more"]).sum()), "out_of_fold": len(dev), "validation": len(val),
-                     "patients_out_of_fold": len(set(z["patient"][dev])), "patients_validation": len(set(z["patient"][val])),
-                     "refused_by_lungs_more": round(float((z["refusal"][z["more"]] != "").mean()), 4)},
-           "shipped": a.shipped, "folds": FOLDS, "folds_scored": len(parts) - 1, "cells": f"{SIZE // 32} x {SIZE // 32}", "cycles": CYCLES[:a.cycle], "duplicates": audit(z["film"], z["patient"]), "labels": {}}
-    for j, label in enumerate(LABELS):
-        r = out["labels"][label] = label_report(z, j, dev, val, none, score, scored, fold)
-        g = r["out_of_fold"]
-        print(label, r["status"], {k: (v["auroc"], v["thumb16"]["auroc"], v["frozen"]["auroc"], v["frozen"]["gain_95"]) for k, v in g.items()}, flush=True)
-    out["heatmaps"] = heatmaps.report(z, fold, a.work, a.cycle)
-    p.write_json(HERE / "metrics.json", out)
+    stages = a.stage or ["folds", "final"]
+    if "folds" in stages:
+        for k in range(FOLDS):
+            read(k)
+        scored = rivals(z, a.work)
+        films = {"more": int(z["more"].sum()), "labels": int((~z["more"]).sum()), "out_of_fold": len(dev), "validation": len(val),
+                 "patients_out_of_fold": len(set(z["patient"][dev])), "patients_validation": len(set(z["patient"][val])),
+                 "refused_by_lungs_more": round(float((z["refusal"][z["more"]] != "").mean()), 4)}
+        out = {"films": films, "folds": FOLDS, "cells": f"{SIZE // 32} x {SIZE // 32}", "phases": PHASES, "bootstrap_draws": DRAWS,
+               "duplicates": kept_audit(z, a.work), "labels": {}}
+        for j, label in enumerate(LABELS):
+            r = out["labels"][label] = out_of_fold(z, j, dev, none, score, scored, fold)
+            print(label, r["status"], {k: (v["auroc"], v["thumb16"]["auroc"], v["frozen"]["auroc"], v["frozen"]["gain_95"])
+                                       for k, v in r["out_of_fold"].items()}, flush=True)
+        p.write_json(HERE / "metrics.json", out)
+    if "final" in stages:
+        out = json.loads((HERE / "metrics.json").read_text())
+        read("final")
+        for j, label in enumerate(LABELS):
+            out["labels"][label]["validation"] = validation(z, j, val, none, score, out["labels"][label])
+        out["heatmaps"] = heatmaps.report(z, fold, a.work)
+        p.write_json(HERE / "metrics.json", out)
 
 
 if __name__ == "__main__":

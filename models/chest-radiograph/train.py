@@ -27,11 +27,11 @@ LABELS = ["abnormal", "pleural_effusion", "atelectasis", "pneumothorax", "cardio
           "infiltration", "edema", "emphysema", "fibrosis", "pleural_thickening"]
 COLUMNS = {"abnormal": "any_finding", "pleural_effusion": "effusion"}
 SIZE = 160
-RECIPE = {"reduce": 128, "contrast": [0.01, 0.99], "size": [SIZE, SIZE], "fit": "stretch", "mean": 0.5, "std": 0.5}
+RECIPE = {"reduce": 128, "contrast": [0.01, 0.99], "size": [SIZE, SIZE], "fit": "letterbox", "mean": 0.5, "std": 0.5}
 FOLDS, SEED, VALIDATION_SHARE = 3, 9, 9               # one patient in nine is validation
-# A cycle: (pixels, epochs) and the share of the learning rate. Most of the learning happens at the cheaper size.
-CYCLES = [{"phases": [(128, 4), (SIZE, 2)], "rate": 1.0}, {"phases": [(SIZE, 3)], "rate": 0.6}]
-BATCH, LR, HEAD_LR, DECAY, FROZEN, DROP = 16, 5e-4, 2e-3, 0.03, 5, 0.25
+# (pixels, epochs): most of the learning at the cheaper size.
+PHASES = [(128, 2), (SIZE, 1)]
+BATCH, LR, HEAD_LR, DECAY, FROZEN, DROP, STRENGTH = 16, 4e-4, 2e-3, 0.03, 5, 0.1, 0.5
 
 
 
@@ -81,6 +81,13 @@ def logits(net, x):
     return torch.cat([net(b.to(memory_format=torch.channels_last))[0] for b in x.split(32)]).numpy()
 
 
+def masks(box):
+    """1 inside each relative box, on the film's grid: what lies outside the crop is the letterbox's black."""
+    n = np.arange(RECIPE["reduce"], dtype=np.float32) / RECIPE["reduce"]
+    x, y = [torch.from_numpy((n[None] >= box[:, i, None]) & (n[None] < box[:, i + 2, None])).float() for i in (0, 1)]
+    return y[:, None, :, None] * x[:, None, None, :]
+
+
 def batches(rng, z, index, size):
     """Augmented batches of one epoch."""
     order = rng.permutation(index)
@@ -89,42 +96,46 @@ def batches(rng, z, index, size):
         box = torch.from_numpy(z["box"][at].astype(np.float32)) * 2 - 1
         half = (box[:, 2:] - box[:, :2]) / 2 * torch.exp(p.uniform(rng, -0.15, 0.15, BATCH))[:, None]
         centre = (box[:, 2:] + box[:, :2]) / 2 + p.uniform(rng, -0.08, 0.08, (BATCH, 2)) * half
-        x = p.warp(torch.from_numpy(z["film"][at])[:, None], rng, [size, size], centre, half, 10.0, 0.5, 0.08)
-        x = p.detector(x, rng, 0.7)
+        film = torch.cat([torch.from_numpy(z["film"][at])[:, None], masks(z["box"][at])], 1)
+        x = p.warp(film, rng, [size, size], centre, half.amax(1, keepdim=True).expand(-1, 2), 10.0, 0.5, 0.08)
+        x = p.detector(x[:, :1].clone(), rng, STRENGTH) * (x[:, 1:] > 0.5)
         yield (x - RECIPE["mean"]) / RECIPE["std"], at
 
 
 def start(z, index, rng):
-    """ImageNet weights, batch norm set on these films, a small head whose bias is the share of each label."""
+    """ImageNet weights, batch norm set on these films, a head of zeros whose bias says the share of each label."""
     net = network.from_imagenet(network.Classifier(len(LABELS)))
     network.recalibrate(net, [x.to(memory_format=torch.channels_last) for x, _ in islice(batches(rng, z, index, SIZE), 20)])
-    net.fc.weight.data.mul_(0.2)
-    share = shares(z, index)
-    net.fc.bias.data = torch.from_numpy(np.log(share / (1 - share))).float()
+    share, positive = shares(z, index)
+    target = 0.95 * share + 0.02
+    net.fc.weight.data.zero_()             # a random head pushes all features down until they die
+    net.fc.bias.data = torch.from_numpy(np.log(positive * target / (1 - target))).float()
     return net
 
 
 def shares(z, index):
+    """(share of each label among these films, weight of its positives in the loss)."""
     w = weights_of(z)[index]
-    return (z["label"][index] * w).sum(0) / w.sum(0)
+    share = (z["label"][index] * w).sum(0) / w.sum(0)
+    return share, np.clip(np.sqrt((1 - share) / share), 1, 5)
 
 
-def train(z, index, cycle, seed, net=None):
-    """One cycle on the films of `index`: from ImageNet, or from the network that the cycle before left."""
+def train(z, index, seed):
+    """One network on the films of `index`, from ImageNet weights."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    net = net or start(z, index, rng)
+    net = start(z, index, rng)
     net.train()
     net.drop = DROP
     y_all, w_all = torch.from_numpy(z["label"].astype(np.float32)), torch.from_numpy(weights_of(z))
-    share = shares(z, index)
-    positive = torch.from_numpy(np.sqrt((1 - share) / share)).float().clamp(1, 5)
+    positive = torch.from_numpy(shares(z, index)[1]).float()
     params = network.freeze(net, FROZEN)
+    network.normalise(net, True)
     head = [net.fc.weight, net.fc.bias]
     body = [q for q in params if all(q is not h for h in head)]
-    rates = [r * cycle["rate"] for r in (LR, HEAD_LR)]
+    rates = [LR, HEAD_LR]
     opt = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=DECAY)
-    sizes = [size for size, epochs in cycle["phases"] for _ in range(epochs)]
+    sizes = [size for size, epochs in PHASES for _ in range(epochs)]
     plan = torch.optim.lr_scheduler.OneCycleLR(opt, rates, total_steps=len(sizes) * (len(index) // BATCH), pct_start=0.1)
     ema, began = p.Ema(net, 0.996), time.time()
     for epoch, size in enumerate(sizes):
@@ -141,8 +152,11 @@ def train(z, index, cycle, seed, net=None):
             plan.step()
             ema.update(net)
             seen.append(loss.item())
-        print(f"epoch {epoch + 1}/{len(sizes)} {size} px loss {np.mean(seen):.4f} {time.time() - began:.0f} s", flush=True)
-    return ema.into(net).eval()
+        with torch.no_grad():
+            alive = (net.features(x.to(memory_format=torch.channels_last)) > 0).float().mean()
+        print(f"epoch {epoch + 1}/{len(sizes)} {size} px loss {np.mean(seen):.4f} alive {alive:.3f} {time.time() - began:.0f} s", flush=True)
+    network.recalibrate(ema.into(net), [x.to(memory_format=torch.channels_last) for x, _ in islice(batches(rng, z, index, SIZE), 30)])
+    return net.eval()
 
 
 def show(z, at, out):
@@ -158,43 +172,30 @@ def main():
     ap.add_argument("--work", required=True)
     ap.add_argument("--films", action="store_true")
     ap.add_argument("--part", action="append", default=[], help="0, 1, ... (a fold held out), or final")
-    ap.add_argument("--cycle", type=int, action="append", help="1, 2, ...; all when left out")
     a = ap.parse_args()
     torch.set_num_threads(1)
     if a.films:
         films(a.data, f"{a.work}/films.npz")
     for part in a.part:
-        for cycle in a.cycle or ([len(CYCLES)] if part == "final" else range(1, len(CYCLES) + 1)):
-            final(a.work, cycle) if part == "final" else run(a.work, int(part), cycle)
+        run(a.work, part)
 
 
-def saved(work, part, cycle):
+def saved(work, part):
     net = network.Classifier(len(LABELS)).to(memory_format=torch.channels_last)
-    net.load_state_dict(torch.load(f"{work}/radiograph-{part}-{cycle}.pth"))
+    net.load_state_dict(torch.load(f"{work}/radiograph-{part}.pth"))
     return net
 
 
-def run(work, part, cycle):
-    """Train one cycle of one fold; leaves radiograph-PART-CYCLE.pth and the logits of the held-out films (.npz)."""
+def run(work, part):
+    """Train one network; leaves radiograph-PART.pth and the logits of the `more` films that it did not see (.npz)."""
     z = dict(np.load(f"{work}/films.npz"))
     fold = split(z["patient"])
-    net = saved(work, part, cycle - 1) if cycle > 1 else None
-    net = train(z, np.flatnonzero((fold >= 0) & (fold != part)), CYCLES[cycle - 1], SEED + 10 * cycle + part, net)
-    keep(work, part, cycle, net, z, np.flatnonzero((fold == part) & z["more"]))
-
-
-def final(work, cycle):
-    """The network that ships: that of fold 0, trained one cycle further on the films of all folds."""
-    z = dict(np.load(f"{work}/films.npz"))
-    fold = split(z["patient"])
-    net = train(z, np.flatnonzero(fold >= 0), CYCLES[-1], SEED + 10 * cycle + FOLDS, saved(work, 0, cycle))
-    keep(work, "final", cycle, net, z, np.flatnonzero((fold == -1) & z["more"]))
-
-
-def keep(work, part, cycle, net, z, at):
+    out = -1 if part == "final" else int(part)
+    net = train(z, np.flatnonzero((fold >= 0) & (fold != out)), SEED + out)
+    at = np.flatnonzero((fold == out) & z["more"])
     answers = logits(net, evaluation(z, at))
-    torch.save(net.state_dict(), f"{work}/radiograph-{part}-{cycle}.pth")
-    np.savez(f"{work}/radiograph-{part}-{cycle}.npz", at=at, logits=answers)
+    torch.save(net.state_dict(), f"{work}/radiograph-{part}.pth")
+    np.savez(f"{work}/radiograph-{part}.npz", at=at, logits=answers)
     show(z, at, answers)
 
 
