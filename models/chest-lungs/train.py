@@ -1,7 +1,7 @@
 """Train and measure `chest-lungs`: lung segmentation of frontal chest radiographs.
 
     python train.py --data DIR --work DIR [--part final|0|1|2]     # train one network (all parts when left out)
-    python train.py --data DIR --work DIR --report                 # metrics.json from the parts
+    python report.py --data DIR --work DIR                         # metrics.json, after export.py
 
 `--data` holds the sets cxr-lungmask, cxr-pneumonia and the negatives ct-head-ich, ct-lung, mri-brain.
 """

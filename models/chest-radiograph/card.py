@@ -14,7 +14,7 @@ asked for.
 
 ## Network and training
 EfficientNet-Lite0 from ImageNet weights, one grey channel, 160 x 160, on the lung crop (letterboxed) of the film reduced to 128 px; logits and class-activation maps
-(5 x 5) in one pass: the mean of a map plus a bias is the logit. Stem and first five blocks frozen; batch norm with fixed statistics; {recipe}. `train.py` reproduces it.
+(5 x 5) in one pass: the mean of a map plus a bias is the logit. Stem and first five blocks frozen, the rest trained with batch statistics; {recipe}. `train.py` reproduces it.
 
 ## Data
 NIH Clinical Center ChestX-ray14: Wang, Peng, Lu, Lu, Bagheri, Summers, "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised
@@ -76,7 +76,7 @@ Sex, age and view are known for a quarter of the films. Fewer than 10 positives:
 
 
 NEGATIVE = '''- A first version (0.9.0) trained at a learning rate of 5e-4 with fixed batch-norm statistics: the last stage's features died (one in fifty alive), all logits followed one
-  axis of "abnormal", and only pleural effusion passed. It also stretched the crop, which hides the shape of the lungs. 1.0.0 trains a third as many steps, with batch statistics, and is better among the
+  axis of "abnormal", and only pleural effusion passed. It also stretched the crop, which hides the shape of the lungs. 1.0.0 trains half as many steps, with batch statistics, and is better among the
   abnormal throughout (pleural effusion 0.76 against 0.74, atelectasis 0.71 against 0.63, pneumothorax 0.65 against 0.59); its loss was still falling when time ran out.
 - Pneumothorax beats both baselines by more than its interval but misses 0.80 against the normals; atelectasis, mass, consolidation, edema and emphysema reach 0.80 but do not
   clearly beat frozen features.
@@ -87,7 +87,7 @@ NEGATIVE = '''- A first version (0.9.0) trained at a learning rate of 5e-4 with 
 
 
 def recipe(phases):
-    return " and ".join(f"{e} epochs at {s} px" for s, e in phases) + (", AdamW, an exponential average of the weights, augmentation that imitates other detectors, smoothed labels")
+    return " and ".join(f"{e} epoch{'s' * (e > 1)} at {s} px" for s, e in phases) + (", AdamW, an exponential average of the weights, augmentation that imitates other detectors, smoothed labels")
 
 
 def iv(v):
