@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 import baselines
 import heatmaps
 import pipeline as p
-from train import FOLDS, LABELS, PHASES, SIZE, split
+from train import CYCLES, FOLDS, LABELS, SIZE, split
 
 DRAWS = 200
 
@@ -187,7 +187,7 @@ def main():
         films = {"more": int(z["more"].sum()), "labels": int((~z["more"]).sum()), "out_of_fold": len(dev), "validation": len(val),
                  "patients_out_of_fold": len(set(z["patient"][dev])), "patients_validation": len(set(z["patient"][val])),
                  "refused_by_lungs_more": round(float((z["refusal"][z["more"]] != "").mean()), 4)}
-        out = {"films": films, "folds": FOLDS, "cells": f"{SIZE // 32} x {SIZE // 32}", "phases": PHASES, "bootstrap_draws": DRAWS,
+        out = {"films": films, "folds": FOLDS, "cells": f"{SIZE // 32} x {SIZE // 32}", "cycles": CYCLES, "bootstrap_draws": DRAWS,
                "duplicates": kept_audit(z, a.work), "labels": {}}
         for j, label in enumerate(LABELS):
             r = out["labels"][label] = out_of_fold(z, j, dev, none, score, scored, fold)

@@ -29,10 +29,9 @@ COLUMNS = {"abnormal": "any_finding", "pleural_effusion": "effusion"}
 SIZE = 160
 RECIPE = {"reduce": 128, "contrast": [0.01, 0.99], "size": [SIZE, SIZE], "fit": "letterbox", "mean": 0.5, "std": 0.5}
 FOLDS, SEED, VALIDATION_SHARE = 3, 9, 9               # one patient in nine is validation
-# (pixels, epochs): most of the learning at the cheaper size.
-PHASES = [(128, 2), (SIZE, 1)]
+# Cycles of one-cycle learning rates: pixels of each epoch (most of the learning at the cheaper size), share of the rates below.
+CYCLES = [([128, 128, SIZE], 1.0), ([SIZE, SIZE], 0.5)]
 BATCH, LR, HEAD_LR, DECAY, FROZEN, DROP, STRENGTH = 16, 4e-4, 2e-3, 0.03, 5, 0.1, 0.5
-
 
 
 def films(data, out):
@@ -120,11 +119,17 @@ def shares(z, index):
     return share, np.clip(np.sqrt((1 - share) / share), 1, 5)
 
 
-def train(z, index, seed):
-    """One network on the films of `index`, from ImageNet weights."""
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    net = start(z, index, rng)
+def train(z, index, seed, done=0, net=None):
+    """One network on the films of `index`, from ImageNet weights; `done`: cycles that `net` has behind it."""
+    for number, (sizes, share) in list(enumerate(CYCLES))[done:]:
+        rng = np.random.default_rng(seed + 100 * number)
+        torch.manual_seed(seed + 100 * number)
+        net = cycle(net or start(z, index, rng), z, index, rng, sizes, [LR * share, HEAD_LR * share])
+    return net
+
+
+def cycle(net, z, index, rng, sizes, rates):
+    """One rise and fall of the learning rates; what it leaves is the moving average of the weights."""
     net.train()
     net.drop = DROP
     y_all, w_all = torch.from_numpy(z["label"].astype(np.float32)), torch.from_numpy(weights_of(z))
@@ -133,9 +138,7 @@ def train(z, index, seed):
     network.normalise(net, True)
     head = [net.fc.weight, net.fc.bias]
     body = [q for q in params if all(q is not h for h in head)]
-    rates = [LR, HEAD_LR]
     opt = torch.optim.AdamW([{"params": body, "lr": rates[0]}, {"params": head, "lr": rates[1]}], weight_decay=DECAY)
-    sizes = [size for size, epochs in PHASES for _ in range(epochs)]
     plan = torch.optim.lr_scheduler.OneCycleLR(opt, rates, total_steps=len(sizes) * (len(index) // BATCH), pct_start=0.1)
     ema, began = p.Ema(net, 0.996), time.time()
     for epoch, size in enumerate(sizes):
@@ -172,12 +175,13 @@ def main():
     ap.add_argument("--work", required=True)
     ap.add_argument("--films", action="store_true")
     ap.add_argument("--part", action="append", default=[], help="0, 1, ... (a fold held out), or final")
+    ap.add_argument("--done", type=int, default=0, help="go on from radiograph-PART.pth, which has this many cycles behind it")
     a = ap.parse_args()
     torch.set_num_threads(1)
     if a.films:
         films(a.data, f"{a.work}/films.npz")
     for part in a.part:
-        run(a.work, part)
+        run(a.work, part, a.done)
 
 
 def saved(work, part):
@@ -186,12 +190,12 @@ def saved(work, part):
     return net
 
 
-def run(work, part):
+def run(work, part, done):
     """Train one network; leaves radiograph-PART.pth and the logits of the `more` films that it did not see (.npz)."""
     z = dict(np.load(f"{work}/films.npz"))
     fold = split(z["patient"])
     out = -1 if part == "final" else int(part)
-    net = train(z, np.flatnonzero((fold >= 0) & (fold != out)), SEED + out)
+    net = train(z, np.flatnonzero((fold >= 0) & (fold != out)), SEED + out, done, saved(work, part) if done else None)
     at = np.flatnonzero((fold == out) & z["more"])
     answers = logits(net, evaluation(z, at))
     torch.save(net.state_dict(), f"{work}/radiograph-{part}.pth")

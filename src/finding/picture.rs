@@ -22,7 +22,7 @@ impl Heatmap {
 }
 
 /// Short lines for a person, because small films are narrow; no patient data.
-fn caption(finding: &Finding) -> [String; 3] {
+fn caption(finding: &Finding) -> [String; 4] {
     let outcome = match finding.outcome {
         Outcome::Positive => "positive",
         Outcome::Negative => "negative",
@@ -32,6 +32,8 @@ fn caption(finding: &Finding) -> [String; 3] {
     [
         format!("{}: {outcome}{experimental}", finding.code.meaning),
         format!("probability {:.2}, threshold {:.2}", finding.probability, finding.threshold),
+        // An activation map explains a number. Whether it also points is a figure of the model card, and may be no.
+        "heat: what raised the score, not a place".to_owned(),
         format!("{} {}, research only", finding.provenance.model, finding.provenance.version),
     ]
 }
