@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits, identify};
+use overread::dicom::{Instance, Limits, Voi, identify};
 use overread::error::Code;
 use overread::pixel::{Image, Stage, StageFrame, image, stage_frame, summarise};
 use support::corpus::{Tally, Verdict, rows, shared};
@@ -85,6 +85,46 @@ fn a_length_beyond_the_file_is_refused_before_anything_is_allocated() {
         image.extra = element_header(0x0029, 0x1010, vr, length);
         check_refused(image.bytes(), Code::Truncated);
     }
+}
+
+/// Found by mutation: the parser left the odd byte unread, took what followed for lengths, and allocated gigabytes.
+#[test]
+fn a_number_of_odd_length_is_refused_before_the_parser_loses_its_place() {
+    let mut image = cr(8, 8, 9);
+    image.extra = [element_header(0x0028, 0x1100, "US", 1), vec![7]].concat();
+    check_refused(image.bytes(), Code::HeaderImplausible);
+    // Attributes that nobody reads never reach the parser.
+    image.extra = [element_header(0x0029, 0x1100, "US", 1), vec![7]].concat();
+    assert!(read(image.bytes()).is_ok());
+}
+
+/// An element in implicit VR, as it stands within a sequence of VR UN.
+fn implicit(group: u16, number: u16, value: &[u8]) -> Vec<u8> {
+    let length = (value.len() as u32).to_le_bytes();
+    [&group.to_le_bytes()[..], &number.to_le_bytes(), &length, value].concat()
+}
+
+/// A sequence of one item, written as UN of undefined length (CP-246), as archives do that do not know the tag.
+fn unknown_sequence(group: u16, number: u16, content: &[u8]) -> Vec<u8> {
+    let start = [element_header(group, number, "UN", u32::MAX), item(0xE000, u32::MAX)].concat();
+    [&start[..], content, &item(0xE00D, 0), &item(0xE0DD, 0)].concat()
+}
+
+/// Found by mutation: the parser read such items as explicit VR and allocated what their text said as lengths.
+#[test]
+fn a_sequence_of_unknown_vr_is_read_as_what_it_is() {
+    let mut image = cr(8, 8, 10);
+    let words = |values: &[u16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let table = [implicit(0x0028, 0x3002, &words(&[3, 0, 16])), implicit(0x0028, 0x3006, &words(&[9, 8, 7]))].concat();
+    image.extra = unknown_sequence(0x0028, 0x3010, &table);
+    let instance = read(image.bytes()).unwrap();
+    let Voi::Lut(lut) = instance.voi(0).unwrap() else { panic!("the VOI LUT is gone") };
+    assert_eq!((lut.first, lut.bits, lut.entries), (0, 16, vec![9, 8, 7]));
+
+    let nested = [element_header(0x5200, 0x9229, "SQ", u32::MAX), item(0xE000, u32::MAX)].concat();
+    let end = [item(0xE00D, 0), item(0xE0DD, 0)].concat();
+    image.extra = [nested, unknown_sequence(0x0028, 0x9145, &implicit(0x0028, 0x1053, b"2 ")), end].concat();
+    check_refused(image.bytes(), Code::HeaderImplausible);
 }
 
 #[test]
@@ -191,9 +231,9 @@ fn malformed_files_get_the_verdict_that_the_corpus_gives_them() {
         tally.add(&row["expect"], &row["path"], verdict);
     }
     tally.finish();
-    // The largest: a 256 MiB inflate limit in a vector that doubles. A file among these asks for 8 GiB, another inflates to 1.1.
+    // The largest: the 256 MiB inflate limit, in vectors that double, in two tests at a time. A file among these asks for 8 GiB, another inflates to 1.1.
     let peak = peak_memory_bytes();
-    assert!(peak < 2 << 30, "{peak} bytes at the peak");
+    assert!(peak < 3 << 29, "{peak} bytes at the peak");
 }
 
 /// The picture that a model would see of the first frame.

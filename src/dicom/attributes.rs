@@ -14,27 +14,64 @@ use dicom::transfer_syntax::entries;
 use crate::error::{Code, Error, Result, Subject};
 
 use super::Limits;
-use super::prescan::{self, Encoding};
+use super::prescan::{self, Element, Encoding};
 
 /// (group, element).
 pub(super) type Key = (u16, u16);
 
-/// The attributes of a data set up to its pixels, every value typed as its tag says.
+/// The attributes outside group 0028 that this room reads. The parser is handed these and group 0028 and nothing else: what it
+/// does not see cannot lead it astray.
+const READ: &[Key] = &[
+    (0x0008, 0x0005), // Specific Character Set
+    (0x0008, 0x0008), // Image Type
+    (0x0008, 0x0016), // SOP Class UID
+    (0x0008, 0x0018), // SOP Instance UID
+    (0x0008, 0x0020), // Study Date
+    (0x0008, 0x0060), // Modality
+    (0x0008, 0x103E), // Series Description
+    (0x0010, 0x0020), // Patient ID
+    (0x0010, 0x0021), // Issuer of Patient ID
+    (0x0010, 0x0030), // Patient's Birth Date
+    (0x0010, 0x0040), // Patient's Sex
+    (0x0010, 0x1010), // Patient's Age
+    (0x0018, 0x0015), // Body Part Examined
+    (0x0018, 0x1164), // Imager Pixel Spacing
+    (0x0018, 0x5101), // View Position
+    (0x0020, 0x000D), // Study Instance UID
+    (0x0020, 0x000E), // Series Instance UID
+    (0x5200, 0x9229), // Shared Functional Groups Sequence
+    (0x5200, 0x9230), // Per-Frame Functional Groups Sequence
+    (0x7FE0, 0x0001), // Extended Offset Table
+    (0x7FE0, 0x0002), // Extended Offset Table Lengths
+];
+
+/// Whether this room reads an attribute.
+pub(super) fn is_read(key: Key) -> bool {
+    key.0 == 0x0028 || READ.contains(&key)
+}
+
+/// The attributes that this room reads, every value typed as its tag says.
 pub(super) struct Attributes(InMemDicomObject);
 
 impl Attributes {
-    /// Parses `header`, bytes that `prescan::walk` has accepted. Errors: `HeaderImplausible`.
-    pub(super) fn parse(header: &[u8], encoding: Encoding, limits: &Limits) -> Result<Attributes> {
-        let syntax = match encoding {
-            Encoding { big_endian: true, .. } => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-            Encoding { explicit_vr: true, .. } => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-            Encoding { explicit_vr: false, .. } => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-        };
-        let refused = || Error::new(Code::HeaderImplausible, "the header cannot be parsed");
-        // A parser that is hunted for panics in the field must not take the process down.
-        let parsed = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(header, &syntax)));
-        let mut object = parsed.map_err(|_| refused())?.map_err(|_| refused())?;
+    /// Parses `elements` of `dataset`, as `prescan::walk` has found them. Errors: `HeaderImplausible`.
+    pub(super) fn parse(
+        dataset: &[u8],
+        elements: &[Element],
+        encoding: Encoding,
+        limits: &Limits,
+    ) -> Result<Attributes> {
+        if let Some(element) = elements.iter().find(|element| element.misleads_parser) {
+            return Err(invalid(element.tag, "contradicts its own lengths"));
+        }
+        let (unknown, plain): (Vec<&Element>, Vec<&Element>) = elements.iter().partition(|e| e.unknown_sequence);
+        let header: Vec<u8> = plain.iter().flat_map(|element| &dataset[element.whole.clone()]).copied().collect();
+        let mut object = parse(&header, encoding)?;
         retype_unknown(&mut object, limits);
+        for element in unknown {
+            let tag = Tag(element.tag.0, element.tag.1);
+            object.extend(retyped_sequence(tag, &dataset[element.value.clone()], limits));
+        }
         Ok(Attributes(object))
     }
 
@@ -44,12 +81,25 @@ impl Attributes {
     }
 }
 
+fn parse(header: &[u8], encoding: Encoding) -> Result<InMemDicomObject> {
+    let syntax = match encoding {
+        Encoding { big_endian: true, .. } => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
+        Encoding { explicit_vr: true, .. } => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
+        Encoding { explicit_vr: false, .. } => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
+    };
+    let refused = || Error::new(Code::HeaderImplausible, "the header cannot be parsed");
+    // A parser that is hunted for panics in the field must not take the process down.
+    let parsed = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(header, &syntax)));
+    parsed.map_err(|_| refused())?.map_err(|_| refused())
+}
+
 /// The attributes of the top level or of one item.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a>(&'a InMemDicomObject);
 
 impl<'a> View<'a> {
     fn element(&self, key: Key) -> Option<&'a InMemElement> {
+        debug_assert!(is_read(key), "{key:?} is missing in READ: it is never parsed");
         self.0.get(Tag(key.0, key.1))
     }
 
@@ -193,8 +243,12 @@ fn retyped_sequence(tag: Tag, bytes: &[u8], limits: &Limits) -> Option<InMemElem
     if !bytes.starts_with(&[0xFE, 0xFF, 0x00, 0xE0]) {
         return None;
     }
-    prescan::walk_items(&dataset[8..], limits).ok()?;
-    Attributes::parse(&dataset, encoding, limits).ok()?.0.take(tag)
+    if !prescan::walk_items(bytes, limits).ok()? {
+        return None;
+    }
+    let mut object = parse(&dataset, encoding).ok()?;
+    retype_unknown(&mut object, limits);
+    object.take(tag)
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use crate::error::{Code, Error, Result, Subject};
 use crate::uid::Uid;
 
-use super::attributes::{Attributes, View};
+use super::attributes::{self, Attributes, View};
 use super::header::Header;
 use super::part10::{self, Part10};
-use super::prescan::{self, Content, Encoding, PixelElement, Scan};
+use super::prescan::{self, Content, Element, Encoding, PixelElement};
 use super::syntax::{Coding, TransferSyntax};
 use super::{Limits, layout};
 
@@ -92,27 +92,33 @@ pub fn identify(bytes: &Bytes, limits: &Limits) -> Identity {
     identity
 }
 
-fn scan(part10: &Part10, limits: &Limits, identity: &mut Identity) -> Result<Scan> {
+/// The elements that are read, and the pixel element. `identity` is filled as the walk goes: it stands even if the walk fails.
+fn scan(part10: &Part10, limits: &Limits, identity: &mut Identity) -> Result<(Vec<Element>, Option<PixelElement>)> {
     let dataset = &part10.dataset;
-    prescan::walk(dataset, part10.encoding, limits, &mut |key, range| {
-        let field = match key {
-            (0x0008, 0x0018) => &mut identity.sop_instance,
-            (0x0020, 0x000D) => &mut identity.study,
-            _ => return,
-        };
-        *field = std::str::from_utf8(&dataset[range]).ok().and_then(|text| Uid::parse(text).ok());
-    })
+    let mut elements = Vec::new();
+    let pixels = prescan::walk(dataset, part10.encoding, limits, &mut |element: Element| {
+        let uid = || Uid::parse(std::str::from_utf8(&dataset[element.value.clone()]).ok()?).ok();
+        match element.tag {
+            (0x0008, 0x0018) => identity.sop_instance = uid(),
+            (0x0020, 0x000D) => identity.study = uid(),
+            _ => {}
+        }
+        if attributes::is_read(element.tag) {
+            elements.push(element);
+        }
+    })?;
+    Ok((elements, pixels))
 }
 
 fn read_dataset(part10: Part10, limits: &Limits, identity: &mut Identity) -> Result<Instance> {
-    let scan = scan(&part10, limits, identity)?;
-    let attributes = Attributes::parse(&part10.dataset[..scan.header_end], part10.encoding, limits)?;
-    let header = Header::read(attributes.root(), &part10.syntax_uid, scan.pixels.as_ref(), limits)?;
+    let (elements, pixels) = scan(&part10, limits, identity)?;
+    let attributes = Attributes::parse(&part10.dataset, &elements, part10.encoding, limits)?;
+    let header = Header::read(attributes.root(), &part10.syntax_uid, pixels.as_ref(), limits)?;
     let Some(syntax) = part10.syntax else {
         let detail = format!("transfer syntax {} is not decoded here", header.transfer_syntax);
         return Err(Error::new(Code::UnsupportedTransferSyntax, detail).about(Subject::Tag(0x0002, 0x0010)));
     };
-    let Some(pixels) = scan.pixels else {
+    let Some(pixels) = pixels else {
         return Err(Error::new(Code::NoPixelData, "the object ends without pixel data"));
     };
     check_content(&header, syntax, &pixels)?;

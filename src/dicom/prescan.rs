@@ -39,12 +39,19 @@ pub(super) enum Content {
     Fragments(Vec<Range<usize>>),
 }
 
-/// What a walk found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Scan {
-    /// Where the header ends: the start of the pixel element, or the end of the data set.
-    pub(super) header_end: usize,
-    pub(super) pixels: Option<PixelElement>,
+/// A top-level element, as offsets into the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Element {
+    pub(super) tag: (u16, u16),
+    /// Header and value.
+    pub(super) whole: Range<usize>,
+    /// The value; of a sequence of undefined length without its delimiter.
+    pub(super) value: Range<usize>,
+    /// A sequence written as UN of undefined length: its items are in implicit VR (PS3.5 6.2.2, CP-246).
+    pub(super) unknown_sequence: bool,
+    /// The parser would lose its place in it: a number of odd length, a delimiter where a length has told the end, or a
+    /// sequence of unknown VR further down. It then takes values for lengths, and allocates what they say.
+    pub(super) misleads_parser: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -82,112 +89,192 @@ fn implausible(what: &str, at: usize) -> Error {
     Error::new(Code::HeaderImplausible, format!("{what} at offset {at} of the data set"))
 }
 
-/// Walks `bytes`, a data set without file meta group, as far as its pixel element.
+/// Walks `bytes`, a data set without file meta group, as far as its pixel element, which is the result.
 ///
-/// `visit` sees each top-level element's tag and value range. What follows the pixels is not read: nothing there changes an image,
-/// and senders append padding. Errors: `Truncated` (ends early), `HeaderImplausible` (contradicts itself), `TooLarge`.
+/// `visit` sees each top-level element before it. What follows the pixels is not read: nothing there changes an image, and
+/// senders append padding. Errors: `Truncated` (ends early), `HeaderImplausible` (contradicts itself), `TooLarge`.
 pub(super) fn walk(
     bytes: &[u8],
     encoding: Encoding,
     limits: &Limits,
-    visit: &mut dyn FnMut((u16, u16), Range<usize>),
-) -> Result<Scan> {
-    walk_from(bytes, encoding, limits, Vec::new(), visit)
+    visit: &mut dyn FnMut(Element),
+) -> Result<Option<PixelElement>> {
+    Walk { bytes, encoding, limits, at: 0, open: Vec::new(), current: None }.run(visit)
 }
 
-/// Walks the items of a sequence in implicit VR little endian, as a UN of defined length holds them.
-pub(super) fn walk_items(items: &[u8], limits: &Limits) -> Result<Scan> {
+/// Walks the items of a sequence in implicit VR little endian. `false`: the parser would lose its place in them.
+pub(super) fn walk_items(items: &[u8], limits: &Limits) -> Result<bool> {
     let encoding = Encoding { explicit_vr: false, big_endian: false };
     let sequence = Open { kind: Kind::Sequence, end: Some(items.len()), implicit: true };
-    walk_from(items, encoding, limits, vec![sequence], &mut |_, _| ())
+    let whole = 0..items.len();
+    let current = Element { tag: ITEM, value: whole.clone(), whole, unknown_sequence: false, misleads_parser: false };
+    let mut leads = true;
+    let mut walk = Walk { bytes: items, encoding, limits, at: 0, open: vec![sequence], current: Some(current) };
+    walk.run(&mut |element| leads &= !element.misleads_parser)?;
+    Ok(leads)
 }
 
-fn walk_from(
-    bytes: &[u8],
+struct Walk<'a> {
+    bytes: &'a [u8],
     encoding: Encoding,
-    limits: &Limits,
-    mut open: Vec<Open>,
-    visit: &mut dyn FnMut((u16, u16), Range<usize>),
-) -> Result<Scan> {
-    let mut at = 0;
-    let mut elements = 0u64;
-    loop {
-        close_ended(&mut open, at)?;
-        if at == bytes.len() {
-            return match open.is_empty() {
-                true => Ok(Scan { header_end: at, pixels: None }),
-                false => Err(truncated(at)),
-            };
-        }
-        elements += 1;
-        if elements > limits.elements_max {
-            let detail = format!("holds more than {} elements (dicom.elements_max)", limits.elements_max);
-            return Err(Error::new(Code::TooLarge, detail));
-        }
-        let implicit = !encoding.explicit_vr || open.last().is_some_and(|o| o.implicit);
-        let header = read_header(bytes, at, implicit, encoding.big_endian)?;
-        let start = at;
-        at += header.size;
-        if header.tag.0 == 0xFFFE {
-            at = step_item(bytes, &mut open, &header, at)?;
-            continue;
-        }
-        if open.last().is_some_and(|o| o.kind == Kind::Sequence) {
-            return Err(implausible("an element stands where an item should", start));
-        }
-        if open.is_empty() && header.tag.0 == 0x7FE0 && matches!(header.tag.1, 8..=10 | 16) {
-            let pixels = read_pixels(bytes, &header, at, encoding)?;
-            return Ok(Scan { header_end: start, pixels: Some(pixels) });
-        }
-        if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
-            // The pixels of an icon within a sequence item.
-            at = read_fragments(bytes, at, encoding.big_endian)?.1;
-            continue;
-        }
-        let limit = open.iter().rev().find_map(|o| o.end).unwrap_or(bytes.len());
-        if header.length == UNDEFINED || &header.vr == b"SQ" || (implicit && is_sequence(header.tag)) {
-            if open.is_empty() {
-                visit(header.tag, at..at);
+    limits: &'a Limits,
+    at: usize,
+    open: Vec<Open>,
+    /// The top-level element that is being walked.
+    current: Option<Element>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self, visit: &mut dyn FnMut(Element)) -> Result<Option<PixelElement>> {
+        let mut elements = 0u64;
+        loop {
+            self.close_ended()?;
+            if self.open.is_empty() {
+                self.current.take().into_iter().for_each(&mut *visit);
             }
-            if header.length == UNDEFINED && !matches!(&header.vr, b"SQ" | b"UN" | [0, 0]) {
-                return Err(implausible("an element that is no sequence has undefined length", start));
+            if self.at == self.bytes.len() {
+                return if self.open.is_empty() { Ok(None) } else { Err(truncated(self.at)) };
             }
-            let end = match header.length {
-                UNDEFINED => None,
-                length => Some(advance(bytes, at, length, limit)?),
-            };
-            open.push(Open { kind: Kind::Sequence, end, implicit: implicit || &header.vr == b"UN" });
-            if open.iter().filter(|o| o.kind == Kind::Sequence).count() > limits.depth_max {
-                let detail = format!("nests sequences deeper than {} (dicom.depth_max)", limits.depth_max);
+            elements += 1;
+            if elements > self.limits.elements_max {
+                let detail = format!("holds more than {} elements (dicom.elements_max)", self.limits.elements_max);
                 return Err(Error::new(Code::TooLarge, detail));
             }
-        } else {
-            let end = advance(bytes, at, header.length, limit)?;
-            if open.is_empty() {
-                visit(header.tag, at..end);
+            let implicit = !self.encoding.explicit_vr || self.open.last().is_some_and(|o| o.implicit);
+            let header = read_header(self.bytes, self.at, implicit, self.encoding.big_endian)?;
+            let is_pixels = header.tag.0 == 0x7FE0 && matches!(header.tag.1, 8..=10 | 16);
+            if self.open.is_empty() && is_pixels {
+                return read_pixels(self.bytes, &header, self.at + header.size, self.encoding).map(Some);
             }
-            at = end;
+            match header.tag.0 {
+                0xFFFE => self.step_item(&header)?,
+                _ => self.step_element(&header, implicit)?,
+            }
         }
+    }
+
+    fn step_element(&mut self, header: &ElementHeader, implicit: bool) -> Result<()> {
+        let start = self.at;
+        self.at += header.size;
+        if self.open.last().is_some_and(|o| o.kind == Kind::Sequence) {
+            return Err(implausible("an element stands where an item should", start));
+        }
+        let unknown_sequence = header.length == UNDEFINED && &header.vr == b"UN";
+        if self.open.is_empty() {
+            let value = self.at..self.at;
+            let (tag, whole, misleads_parser) = (header.tag, start..self.at, false);
+            self.current = Some(Element { tag, whole, value, unknown_sequence, misleads_parser });
+        } else if unknown_sequence {
+            self.mislead();
+        }
+        let vr = if implicit { dictionary_vr(header.tag) } else { VR::from_binary(header.vr) };
+        if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
+            // The pixels of an icon within a sequence item.
+            self.at = read_fragments(self.bytes, self.at, self.encoding.big_endian)?.1;
+            return Ok(self.mislead());
+        }
+        if header.length == UNDEFINED || vr == Some(VR::SQ) {
+            return self.open_sequence(header, implicit, start);
+        }
+        if vr.is_some_and(|vr| !header.length.is_multiple_of(unit_bytes(vr))) {
+            self.mislead();
+        }
+        self.at = advance(self.bytes, self.at, header.length, self.limit())?;
+        self.extend(self.at, self.at);
+        Ok(())
+    }
+
+    fn open_sequence(&mut self, header: &ElementHeader, implicit: bool, start: usize) -> Result<()> {
+        if header.length == UNDEFINED && !matches!(&header.vr, b"SQ" | b"UN" | [0, 0]) {
+            return Err(implausible("an element that is no sequence has undefined length", start));
+        }
+        self.push(Kind::Sequence, header.length, implicit || &header.vr == b"UN")?;
+        if self.open.iter().filter(|o| o.kind == Kind::Sequence).count() > self.limits.depth_max {
+            let detail = format!("nests sequences deeper than {} (dicom.depth_max)", self.limits.depth_max);
+            return Err(Error::new(Code::TooLarge, detail));
+        }
+        self.extend(self.at, self.at);
+        Ok(())
+    }
+
+    fn step_item(&mut self, header: &ElementHeader) -> Result<()> {
+        let start = self.at;
+        self.at += header.size;
+        match (header.tag, self.open.last().copied()) {
+            (ITEM, Some(Open { kind: Kind::Sequence, implicit, .. })) => {
+                self.push(Kind::Item, header.length, implicit)?;
+                self.extend(self.at, self.at);
+            }
+            (ITEM_END, Some(Open { kind: Kind::Item, end, .. }))
+            | (SEQUENCE_END, Some(Open { kind: Kind::Sequence, end, .. })) => {
+                if end.is_some() {
+                    self.mislead();
+                }
+                self.open.pop();
+                // The delimiter of the element itself is no part of its value.
+                let value_end = if self.open.is_empty() { start } else { self.at };
+                self.extend(value_end, self.at);
+            }
+            _ => return Err(implausible("an item or delimiter stands where none can be", start)),
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, kind: Kind, length: u32, implicit: bool) -> Result<()> {
+        let end = match length {
+            UNDEFINED => None,
+            length => Some(advance(self.bytes, self.at, length, self.limit())?),
+        };
+        self.open.push(Open { kind, end, implicit });
+        Ok(())
+    }
+
+    /// Where the innermost item or sequence that states its length ends.
+    fn limit(&self) -> usize {
+        self.open.iter().rev().find_map(|o| o.end).unwrap_or(self.bytes.len())
+    }
+
+    fn mislead(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.misleads_parser = true;
+        }
+    }
+
+    fn extend(&mut self, value_end: usize, whole_end: usize) {
+        if let Some(current) = &mut self.current {
+            current.value.end = value_end;
+            current.whole.end = whole_end;
+        }
+    }
+
+    /// Closes what ends exactly here. Being past an end means that a length inside was larger than its parent's.
+    fn close_ended(&mut self) -> Result<()> {
+        while let Some(Open { end: Some(end), .. }) = self.open.last() {
+            if self.at > *end {
+                return Err(implausible("an element reaches beyond the item that holds it", self.at));
+            }
+            if self.at < *end {
+                break;
+            }
+            self.open.pop();
+        }
+        Ok(())
     }
 }
 
-/// In implicit VR only the dictionary tells a sequence, and the parser descends into it.
-fn is_sequence(tag: (u16, u16)) -> bool {
-    StandardDataDictionary.by_tag(Tag(tag.0, tag.1)).is_some_and(|entry| entry.vr().relaxed() == VR::SQ)
+/// In implicit VR only the dictionary tells how the parser reads a value.
+fn dictionary_vr(tag: (u16, u16)) -> Option<VR> {
+    StandardDataDictionary.by_tag(Tag(tag.0, tag.1)).map(|entry| entry.vr().relaxed())
 }
 
-/// Closes what ends exactly here. Being past an end means that a length inside was larger than its parent's.
-fn close_ended(open: &mut Vec<Open>, at: usize) -> Result<()> {
-    while let Some(Open { end: Some(end), .. }) = open.last() {
-        if at > *end {
-            return Err(implausible("an element reaches beyond the item that holds it", at));
-        }
-        if at < *end {
-            break;
-        }
-        open.pop();
+/// Bytes of one number of a VR, 1 for text and bytes (PS3.5 6.2).
+fn unit_bytes(vr: VR) -> u32 {
+    match vr {
+        VR::OW | VR::SS | VR::US => 2,
+        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+        _ => 1,
     }
-    Ok(())
 }
 
 fn advance(bytes: &[u8], at: usize, length: u32, limit: usize) -> Result<usize> {
@@ -196,24 +283,6 @@ fn advance(bytes: &[u8], at: usize, length: u32, limit: usize) -> Result<usize> 
         Some(end) if end <= bytes.len() => Err(implausible("an element reaches beyond the item that holds it", at)),
         _ => Err(truncated(at)),
     }
-}
-
-fn step_item(bytes: &[u8], open: &mut Vec<Open>, header: &ElementHeader, at: usize) -> Result<usize> {
-    match (header.tag, open.last().copied()) {
-        (ITEM, Some(Open { kind: Kind::Sequence, implicit, .. })) => {
-            let limit = open.iter().rev().find_map(|o| o.end).unwrap_or(bytes.len());
-            let end = match header.length {
-                UNDEFINED => None,
-                length => Some(advance(bytes, at, length, limit)?),
-            };
-            open.push(Open { kind: Kind::Item, end, implicit });
-        }
-        (ITEM_END, Some(Open { kind: Kind::Item, .. })) | (SEQUENCE_END, Some(Open { kind: Kind::Sequence, .. })) => {
-            open.pop();
-        }
-        _ => return Err(implausible("an item or delimiter stands where none can be", at)),
-    }
-    Ok(at)
 }
 
 fn word(bytes: &[u8], at: usize, big_endian: bool) -> Option<u16> {
