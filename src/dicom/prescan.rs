@@ -171,7 +171,8 @@ impl Walk<'_> {
         if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
             // The pixels of an icon within a sequence item.
             self.at = read_fragments(self.bytes, self.at, self.encoding.big_endian)?.1;
-            return Ok(self.mislead());
+            self.mislead();
+            return Ok(());
         }
         if header.length == UNDEFINED || vr == Some(VR::SQ) {
             return self.open_sequence(header, implicit, start);
