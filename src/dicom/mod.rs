@@ -19,7 +19,7 @@ mod prescan;
 mod syntax;
 mod values;
 
-pub use codec::{Frame, Samples};
+pub use codec::{Cell, Frame, Samples};
 pub use header::{Header, Text};
 pub use instance::{Identity, Instance, identify};
 pub use limits::Limits;

@@ -9,6 +9,7 @@
 //! - Grid positions count from the outer edge of pixel 0; [`GridMap`] leads back to source pixels.
 mod geometry;
 mod image;
+mod linear;
 pub mod render;
 mod resample;
 mod stage;

@@ -3,10 +3,10 @@
 //! Display here is 8-bit and rounded, as viewers show it; models get [`super::Image`], which is not rounded.
 use sha2::{Digest, Sha256};
 
-use crate::dicom::{Instance, Palette, Photometric, Samples};
+use crate::dicom::{Instance, Palette, Photometric};
 use crate::error::{Code, Error, Result};
 
-use super::stored::StoredFrame;
+use super::stored::{StoredFrame, on_samples};
 use super::value::{Shade, modality_frame, padding_mask, span};
 
 /// How far the values are interpreted.
@@ -55,13 +55,13 @@ fn make(instance: &Instance, stage: Stage, frame_index: u32) -> Result<StageFram
     let frame = StoredFrame::decode(instance, frame_index)?;
     let photometric = instance.header().photometric;
     match stage {
-        Stage::Stored => Ok(match &frame.samples {
-            Samples::Integers(codes) if photometric.samples() == 3 => {
-                StageFrame::Integers(codes.iter().map(|code| i64::from(*code)).collect())
-            }
-            Samples::Integers(codes) => StageFrame::Integers(codes.iter().map(|code| frame.value(*code)).collect()),
-            Samples::Floats(values) => StageFrame::Numbers(values.clone()),
-        }),
+        Stage::Stored => {
+            let value = |code: u32| if photometric.samples() == 3 { i64::from(code) } else { frame.value(code) };
+            Ok(on_samples!(&frame.samples,
+                cells => StageFrame::Integers(cells.iter().map(|cell| value(frame.code(*cell))).collect()),
+                values => StageFrame::Numbers(values.clone())
+            ))
+        }
         Stage::Modality if photometric.is_monochrome() => {
             Ok(StageFrame::Numbers(modality_frame(instance, frame_index, &frame)?))
         }
@@ -96,25 +96,26 @@ fn grey(instance: &Instance, frame_index: u32, frame: &StoredFrame) -> Result<Ve
 fn colour(instance: &Instance, frame: &StoredFrame) -> Vec<u8> {
     let bits = instance.header().bits_stored;
     let white = f64::from(u32::MAX >> (32 - u32::from(bits)));
-    match &frame.samples {
-        Samples::Integers(codes) if bits == 8 => codes.iter().map(|code| *code as u8).collect(),
-        Samples::Integers(codes) => codes.iter().map(|code| byte(f64::from(*code) * 255.0 / white)).collect(),
-        Samples::Floats(values) => values.iter().map(|value| byte(*value)).collect(),
-    }
+    let shown = |code: u32| if bits == 8 { code as u8 } else { byte(f64::from(code) * 255.0 / white) };
+    on_samples!(&frame.samples,
+        cells => cells.iter().map(|cell| shown(frame.code(*cell))).collect(),
+        values => values.iter().map(|value| byte(*value)).collect()
+    )
 }
 
 /// R, G, B of palette indices; deep entries by their high byte (PS3.3 C.7.6.3.1.5).
 fn palette(palette: &Palette, frame: &StoredFrame) -> Result<Vec<u8>> {
-    let Samples::Integers(codes) = &frame.samples else {
-        return Err(Error::new(Code::PixelLayoutInvalid, "palette indices are whole numbers"));
-    };
     let entry = |code: u32, channel: usize| {
         let lut = &palette.0[channel];
         let last = lut.entries.len() as i64 - 1;
         let entry = lut.entries[(frame.value(code) - lut.first).clamp(0, last) as usize];
         (if lut.bits > 8 { entry >> 8 } else { entry & 0xFF }) as u8
     };
-    Ok(codes.iter().flat_map(|code| [entry(*code, 0), entry(*code, 1), entry(*code, 2)]).collect())
+    let of_cell = |code: u32| [entry(code, 0), entry(code, 1), entry(code, 2)];
+    Ok(on_samples!(&frame.samples,
+        cells => cells.iter().flat_map(|cell| of_cell(frame.code(*cell))).collect(),
+        _floats => return Err(Error::new(Code::PixelLayoutInvalid, "palette indices are whole numbers"))
+    ))
 }
 
 /// Summarises frames in order; each is dropped before the next is made.

@@ -1,10 +1,10 @@
 //! From stored to modality to display values, ours because every shortcut of the usual libraries is silently wrong somewhere.
 //!
 //! Source: Modality LUT (PS3.3 C.11.1), VOI LUT and windows (C.11.2), Pixel Padding (C.7.5.1.1.2).
-use crate::dicom::{Function, Instance, Lut, Modality, Samples, Voi, Window};
+use crate::dicom::{Cell, Function, Instance, Lut, Modality, Voi, Window};
 use crate::error::Result;
 
-use super::stored::StoredFrame;
+use super::stored::{StoredFrame, on_samples};
 
 /// Modality value of a stored value.
 pub(super) fn modality_value(modality: &Modality, stored: i64) -> f64 {
@@ -26,15 +26,15 @@ fn look_up(lut: &Lut, first: i64, value: i64) -> u16 {
 /// `frame`: of `instance`, one sample per pixel. Errors: `HeaderImplausible`.
 pub(super) fn modality_frame(instance: &Instance, frame_index: u32, frame: &StoredFrame) -> Result<Vec<f64>> {
     let modality = instance.modality(frame_index)?;
-    let of = |code: u32| modality_value(&modality, frame.value(code));
-    Ok(match (&frame.samples, frame.codes()) {
-        (Samples::Floats(values), _) => values.iter().map(|v| v + 0.0).collect(),
-        (Samples::Integers(codes), Some(count)) if codes.len() > count as usize => {
-            let table: Vec<f64> = (0..count).map(of).collect();
-            codes.iter().map(|code| table[*code as usize]).collect()
-        }
-        (Samples::Integers(codes), _) => codes.iter().map(|code| of(*code)).collect(),
-    })
+    Ok(on_samples!(&frame.samples,
+        cells => modality_of_cells(cells, frame, &modality),
+        values => values.iter().map(|v| v + 0.0).collect()
+    ))
+}
+
+fn modality_of_cells<C: Cell>(cells: &[C], frame: &StoredFrame, modality: &Modality) -> Vec<f64> {
+    let bits = frame.bits();
+    cells.iter().map(|cell| modality_value(modality, bits.value(bits.code(*cell)))).collect()
 }
 
 /// A function from modality to display values, black 0 to white 1, before MONOCHROME1 is inverted.
@@ -100,8 +100,10 @@ fn window_value(window: &Window, x: f64, white: f64) -> f64 {
 /// Whether each pixel is padding; `None` if the image has none. Padding is told by stored values.
 pub(super) fn padding_mask(instance: &Instance, frame: &StoredFrame) -> Option<Vec<bool>> {
     let (low, high) = instance.padding()?;
-    let Samples::Integers(codes) = &frame.samples else { return None };
-    let mask: Vec<bool> = codes.iter().map(|code| (low..=high).contains(&frame.value(*code))).collect();
+    let mask: Vec<bool> = on_samples!(&frame.samples,
+        cells => cells.iter().map(|cell| (low..=high).contains(&frame.value(frame.code(*cell)))).collect(),
+        _floats => return None
+    );
     mask.contains(&true).then_some(mask)
 }
 

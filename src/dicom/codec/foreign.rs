@@ -22,9 +22,12 @@ impl Codec for JpegLs {
         let stated = marker::jpeg(request.bytes)?;
         stated.check(request.header)?;
         let samples = run(request, &stated)?;
-        let samples =
-            if stated.components == 3 && !stated.interleaved { native::interleave(&samples) } else { samples };
-        Ok(Frame { samples: Samples::Integers(samples), right_aligned: true, is_rgb: false })
+        let samples = match samples {
+            Samples::Bits8(cells) if in_planes(&stated) => Samples::Bits8(native::interleave(&cells)),
+            Samples::Bits16(cells) if in_planes(&stated) => Samples::Bits16(native::interleave(&cells)),
+            as_they_are => as_they_are,
+        };
+        Ok(Frame { samples, right_aligned: true, is_rgb: false })
     }
 }
 
@@ -33,12 +36,16 @@ impl Codec for Jpeg2000 {
         let stated = marker::jpeg2000(request.bytes)?;
         stated.check(request.header)?;
         let samples = run(request, &stated)?;
-        Ok(Frame { samples: Samples::Integers(samples), right_aligned: true, is_rgb: stated.transformed })
+        Ok(Frame { samples, right_aligned: true, is_rgb: stated.transformed })
     }
 }
 
+fn in_planes(stated: &Stated) -> bool {
+    stated.components == 3 && !stated.interleaved
+}
+
 /// Runs the adapter of the transfer syntax on one frame; cells are of 8 or 16 bits, as the codestream's depth needs.
-fn run(request: &Request<'_>, stated: &Stated) -> Result<Vec<u32>> {
+fn run(request: &Request<'_>, stated: &Stated) -> Result<Samples> {
     let wide = stated.precision > 8;
     if stated.precision > 16 {
         return Err(damaged("the codestream holds samples of more than 16 bits"));
@@ -52,8 +59,8 @@ fn run(request: &Request<'_>, stated: &Stated) -> Result<Vec<u32>> {
     let frame = OneFrame { request, bits: if wide { 16 } else { 8 } };
     reader.decode_frame(&frame, 0, &mut bytes).map_err(|_| damaged("the decoder refused the codestream"))?;
     Ok(match wide {
-        true => bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))).collect(),
-        false => bytes.iter().map(|byte| u32::from(*byte)).collect(),
+        true => Samples::Bits16(native::cells(&bytes, u16::from_le)),
+        false => Samples::Bits8(bytes),
     })
 }
 

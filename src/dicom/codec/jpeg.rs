@@ -21,7 +21,7 @@ impl Codec for Jpeg {
             _ => decompress(&with_colour_stated(request, &stated), &stated)?,
         };
         let is_rgb = stated.components == 3 && !stated.lossless;
-        Ok(Frame { samples: Samples::Integers(samples), right_aligned: true, is_rgb })
+        Ok(Frame { samples, right_aligned: true, is_rgb })
     }
 }
 
@@ -103,7 +103,7 @@ impl Decompressor {
     }
 }
 
-fn decompress(bytes: &[u8], stated: &Stated) -> Result<Vec<u32>> {
+fn decompress(bytes: &[u8], stated: &Stated) -> Result<Samples> {
     let decoder = Decompressor::new()?;
     decoder.set(tj::TJPARAM_TJPARAM_SCANLIMIT, SCANS_MAX)?;
     if !decoder.read_header(bytes) {
@@ -132,7 +132,7 @@ fn decompress(bytes: &[u8], stated: &Stated) -> Result<Vec<u32>> {
             let status = unsafe {
                 tj::tj3Decompress8(decoder.0, bytes.as_ptr(), bytes.len() as u64, out.as_mut_ptr(), 0, format)
             };
-            whole(status).map(|()| out.into_iter().map(u32::from).collect())
+            whole(status).map(|()| Samples::Bits8(out))
         }
         9..=12 => {
             let mut out = vec![0i16; count];
@@ -140,7 +140,7 @@ fn decompress(bytes: &[u8], stated: &Stated) -> Result<Vec<u32>> {
             let status = unsafe {
                 tj::tj3Decompress12(decoder.0, bytes.as_ptr(), bytes.len() as u64, out.as_mut_ptr(), 0, format)
             };
-            whole(status).map(|()| out.into_iter().map(|v| u32::from(v.cast_unsigned())).collect())
+            whole(status).map(|()| Samples::Bits16(bytemuck::cast_vec(out)))
         }
         13..=16 => {
             let mut out = vec![0u16; count];
@@ -148,7 +148,7 @@ fn decompress(bytes: &[u8], stated: &Stated) -> Result<Vec<u32>> {
             let status = unsafe {
                 tj::tj3Decompress16(decoder.0, bytes.as_ptr(), bytes.len() as u64, out.as_mut_ptr(), 0, format)
             };
-            whole(status).map(|()| out.into_iter().map(u32::from).collect())
+            whole(status).map(|()| Samples::Bits16(out))
         }
         _ => Err(damaged("the JPEG holds samples of impossible depth")),
     }

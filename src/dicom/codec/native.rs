@@ -1,9 +1,11 @@
 //! Uncompressed frames: in Pixel Data itself, one to a fragment, or deflated (PS3.5 section 8, A.4.11, A.4.13).
 use crate::error::{Code, Error, Result};
 
-use super::{Codec, Frame, Request, Samples};
+use bytemuck::{AnyBitPattern, NoUninit};
+
+use super::{Cell, Codec, Frame, Request, Samples};
 use crate::dicom::part10::inflate_capped;
-use crate::dicom::{Photometric, layout};
+use crate::dicom::{Header, Photometric, layout};
 
 pub(super) struct Native;
 pub(super) struct Deflated;
@@ -26,9 +28,9 @@ impl Codec for Deflated {
 
 /// Frame of a 1-bit image that starts `offset` bits into `bytes`, lowest bit first.
 pub(super) fn bits(bytes: &[u8], offset: usize, count: usize) -> Result<Frame> {
-    let bit = |at: usize| bytes.get(at / 8).map(|byte| u32::from(byte >> (at % 8) & 1));
-    let samples = (offset..offset + count).map(bit).collect::<Option<Vec<u32>>>().ok_or_else(short)?;
-    Ok(Frame { samples: Samples::Integers(samples), right_aligned: false, is_rgb: false })
+    let bit = |at: usize| bytes.get(at / 8).map(|byte| byte >> (at % 8) & 1);
+    let samples = (offset..offset + count).map(bit).collect::<Option<Vec<u8>>>().ok_or_else(short)?;
+    Ok(Frame { samples: Samples::Bits8(samples), right_aligned: false, is_rgb: false })
 }
 
 fn short() -> Error {
@@ -43,43 +45,50 @@ fn unpack(request: &Request<'_>, bytes: &[u8]) -> Result<Frame> {
     let needed = (layout::frame_bits(header) / 8) as usize;
     let bytes = bytes.get(..needed).ok_or_else(short)?;
     let samples = match (header.bits_allocated, request.big_endian) {
-        (8, _) => bytes.iter().map(|byte| u32::from(*byte)).collect(),
-        (16, false) => cells(bytes, |cell| u32::from(u16::from_le_bytes(cell))),
-        (16, true) => cells(bytes, |cell| u32::from(u16::from_be_bytes(cell))),
-        (32, false) => cells(bytes, u32::from_le_bytes),
-        (32, true) => cells(bytes, u32::from_be_bytes),
+        (8, _) => arranged(header, bytes.to_vec()),
+        (16, false) => arranged(header, cells(bytes, u16::from_le)),
+        (16, true) => arranged(header, cells(bytes, u16::from_be)),
+        (32, false) => arranged(header, cells(bytes, u32::from_le)),
+        (32, true) => arranged(header, cells(bytes, u32::from_be)),
         _ => return Err(Error::new(Code::PixelLayoutInvalid, "no such Bits Allocated is read here")),
     };
-    let samples = match header.photometric {
-        Photometric::YbrFull422 | Photometric::YbrPartial422 => upsample_422(&samples),
-        _ if header.samples == 3 && header.planar => interleave(&samples),
-        _ => samples,
-    };
-    Ok(Frame { samples: Samples::Integers(samples), right_aligned: false, is_rgb: false })
+    Ok(Frame { samples, right_aligned: false, is_rgb: false })
 }
 
-fn cells<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.chunks_exact(N).filter_map(|cell| cell.try_into().ok()).map(value).collect()
+/// Cells in pixel order, whatever the order in which they are stored.
+fn arranged<C: Cell>(header: &Header, cells: Vec<C>) -> Samples {
+    C::samples(match header.photometric {
+        Photometric::YbrFull422 | Photometric::YbrPartial422 => upsample_422(&cells),
+        _ if header.samples == 3 && header.planar => interleave(&cells),
+        _ => cells,
+    })
+}
+
+/// One copy, then the byte order in place: nothing to do where the file's is the machine's.
+pub(super) fn cells<T: AnyBitPattern + NoUninit>(bytes: &[u8], ordered: impl Fn(T) -> T) -> Vec<T> {
+    let mut cells: Vec<T> = bytemuck::allocation::pod_collect_to_vec(bytes);
+    cells.iter_mut().for_each(|cell| *cell = ordered(*cell));
+    cells
 }
 
 /// Float and Double Float Pixel Data (PS3.3 C.7.6.24, .25).
 pub(super) fn floats(bytes: &[u8], double: bool, big_endian: bool) -> Frame {
     let values = match (double, big_endian) {
-        (false, false) => cells(bytes, |cell| f64::from(f32::from_le_bytes(cell))),
-        (false, true) => cells(bytes, |cell| f64::from(f32::from_be_bytes(cell))),
-        (true, false) => cells(bytes, f64::from_le_bytes),
-        (true, true) => cells(bytes, f64::from_be_bytes),
+        (false, false) => cells(bytes, u32::from_le).into_iter().map(|bits| f64::from(f32::from_bits(bits))).collect(),
+        (false, true) => cells(bytes, u32::from_be).into_iter().map(|bits| f64::from(f32::from_bits(bits))).collect(),
+        (true, false) => cells(bytes, u64::from_le).into_iter().map(f64::from_bits).collect(),
+        (true, true) => cells(bytes, u64::from_be).into_iter().map(f64::from_bits).collect(),
     };
     Frame { samples: Samples::Floats(values), right_aligned: true, is_rgb: false }
 }
 
 /// Y1 Y2 Cb Cr for each two pixels (PS3.3 C.7.6.3.1.2, YBR_FULL_422), chroma repeated.
-fn upsample_422(samples: &[u32]) -> Vec<u32> {
+fn upsample_422<C: Cell>(samples: &[C]) -> Vec<C> {
     samples.chunks_exact(4).flat_map(|s| [s[0], s[2], s[3], s[1], s[2], s[3]]).collect()
 }
 
 /// Planes to pixels (Planar Configuration 1).
-pub(super) fn interleave(samples: &[u32]) -> Vec<u32> {
+pub(super) fn interleave<C: Cell>(samples: &[C]) -> Vec<C> {
     let plane = samples.len() / 3;
     (0..plane).flat_map(|i| [samples[i], samples[plane + i], samples[2 * plane + i]]).collect()
 }

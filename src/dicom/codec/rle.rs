@@ -1,7 +1,7 @@
 //! RLE Lossless (PS3.5 annex G), ours because it must be strict: a segment gives exactly a plane of bytes or the frame is refused.
 use crate::error::Result;
 
-use super::{Codec, Frame, Request, Samples, damaged, native};
+use super::{Cell, Codec, Frame, Request, Samples, damaged, native};
 
 pub(super) struct Rle;
 
@@ -22,22 +22,32 @@ impl Codec for Rle {
         if segments.iter().any(|segment| segment.len() * 64 < plane) {
             return Err(damaged("an RLE segment ends early"));
         }
-        let count = usize::from(header.samples);
-        let mut samples = vec![0u32; plane * count];
-        for (index, segment) in segments.into_iter().enumerate() {
-            // Of each sample the most significant byte comes first (G.2).
-            let (sample, shift) = (index / sample_bytes, 8 * (sample_bytes - 1 - index % sample_bytes));
-            for (pixel, byte) in unpack(segment, plane)?.into_iter().enumerate() {
-                samples[pixel * count + sample] |= u32::from(byte) << shift;
-            }
-        }
-        Ok(Frame { samples: Samples::Integers(samples), right_aligned: false, is_rgb: false })
+        let samples = match sample_bytes {
+            1 => gather::<u8>(&segments, plane, sample_bytes),
+            2 => gather::<u16>(&segments, plane, sample_bytes),
+            _ => gather::<u32>(&segments, plane, sample_bytes),
+        }?;
+        Ok(Frame { samples, right_aligned: false, is_rgb: false })
     }
+}
+
+/// Puts the planes of bytes together to pixels. Of each sample the most significant byte comes first (G.2).
+fn gather<C: Cell>(segments: &[&[u8]], plane: usize, sample_bytes: usize) -> Result<Samples> {
+    let count = segments.len() / sample_bytes;
+    let mut cells = vec![C::default(); plane * count];
+    for (index, segment) in segments.iter().enumerate() {
+        let (sample, shift) = (index / sample_bytes, 8 * (sample_bytes - 1 - index % sample_bytes));
+        let places = cells.iter_mut().skip(sample).step_by(count);
+        for (cell, byte) in places.zip(unpack(segment, plane)?) {
+            *cell = C::of(cell.code() | u32::from(byte) << shift);
+        }
+    }
+    Ok(C::samples(cells))
 }
 
 /// Drops the bits that only fill the last byte.
 fn cut(mut frame: Frame, pixels: usize) -> Frame {
-    if let Samples::Integers(values) = &mut frame.samples {
+    if let Samples::Bits8(values) = &mut frame.samples {
         values.truncate(pixels);
     }
     frame
