@@ -1,7 +1,7 @@
 # The door for people: every target says what it does in `make help`. The work itself is in scripts/ and in cargo.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo install test fmt lint bench clean
+.PHONY: help setup build demo install test fmt lint bench fuzz clean
 
 # What a target may be told: make demo INPUT=~/study DEVICE=cuda
 INPUT  ?= third_party/testdata/RG1_UNCI.dcm
@@ -9,6 +9,7 @@ OUT    ?= demo-out
 DEVICE ?= cpu
 PORT   ?= 0
 PREFIX ?= /opt/overread
+SECONDS_EACH ?= 600
 export DEVICE
 
 help: ## Show this help
@@ -44,6 +45,9 @@ lint: setup ## Run the lints alone, warnings denied
 
 bench: setup ## Run the benchmarks (quiet machine, please)
 	cargo bench --locked
+
+fuzz: setup ## Fuzz everything that reads bytes from outside, 10 minutes a target (SECONDS_EACH=)
+	@scripts/fuzz '$(SECONDS_EACH)'
 
 clean: ## Remove build results and demo output; third_party/ stays
 	rm -rf target demo-out

@@ -1,0 +1,12 @@
+//! JPEG of 8 and 12 bits and lossless: a right header, then any codestream.
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use overread_fuzz::{look, object::Form};
+
+const SYNTAXES: &[&str] = &["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"];
+
+fuzz_target!(|input: &[u8]| {
+    if let Some((form, codestream)) = Form::take(input, SYNTAXES) {
+        look(form.encapsulated(codestream));
+    }
+});

@@ -1,0 +1,12 @@
+//! RLE, deflated and uncompressed frames in fragments: a right header, then any codestream.
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use overread_fuzz::{look, object::Form};
+
+const SYNTAXES: &[&str] = &["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.1.98"];
+
+fuzz_target!(|input: &[u8]| {
+    if let Some((form, codestream)) = Form::take(input, SYNTAXES) {
+        look(form.encapsulated(codestream));
+    }
+});
