@@ -25,6 +25,10 @@ pub struct Target {
 pub struct Clause {
     /// Model name.
     pub model: String,
+    /// Model version.
+    pub version: String,
+    /// SHA-256 of its weights.
+    pub digest: String,
     /// SOP Instance.
     pub instance: Uid,
     /// `None`: chosen.
@@ -68,8 +72,14 @@ pub fn plan(models: &[&Model], headers: &[&Header]) -> Plan {
                     said
                 }
             };
-            let (model, instance) = (model.manifest.name.as_str().to_owned(), header.sop_instance.clone());
-            plan.clauses.push(Clause { model, instance, code, clause });
+            plan.clauses.push(Clause {
+                model: model.manifest.name.as_str().to_owned(),
+                version: model.manifest.version.clone(),
+                digest: model.digest.clone(),
+                instance: header.sop_instance.clone(),
+                code,
+                clause,
+            });
         }
         if !instances.is_empty() {
             plan.targets.push(Target {

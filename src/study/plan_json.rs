@@ -1,5 +1,5 @@
 //! The plan as it is kept in the ledger, for `explain`: which models were weighed on which instances, and by which clause.
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error, Result},
@@ -16,15 +16,17 @@ pub struct PlanRecord {
     pub clauses: Vec<Clause>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct RecordJson {
     code_version: String,
     clauses: Vec<ClauseJson>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct ClauseJson {
     model: String,
+    version: String,
+    digest: String,
     instance: String,
     code: Option<String>,
     clause: String,
@@ -32,14 +34,16 @@ struct ClauseJson {
 
 /// The plan's decisions as JSON.
 pub fn plan_to_json(plan: &Plan) -> String {
-    let clauses: Vec<_> = plan.clauses.iter().map(clause_to_json).collect();
-    serde_json::json!({ "code_version": env!("CARGO_PKG_VERSION"), "clauses": clauses }).to_string()
-}
-
-fn clause_to_json(clause: &Clause) -> serde_json::Value {
-    serde_json::json!({
-        "model": clause.model, "instance": clause.instance.as_str(), "code": clause.code.map(Code::name), "clause": clause.clause,
-    })
+    let clause = |clause: &Clause| ClauseJson {
+        model: clause.model.clone(),
+        version: clause.version.clone(),
+        digest: clause.digest.clone(),
+        instance: clause.instance.as_str().to_owned(),
+        code: clause.code.map(|code| code.name().to_owned()),
+        clause: clause.clause.clone(),
+    };
+    let clauses = plan.clauses.iter().map(clause).collect();
+    serde_json::json!(RecordJson { code_version: env!("CARGO_PKG_VERSION").to_owned(), clauses }).to_string()
 }
 
 /// Reads what [`plan_to_json`] wrote. Errors: `Internal` when it is not that.
@@ -51,7 +55,8 @@ pub fn plan_from_json(json: &str) -> Result<PlanRecord> {
             Some(name) => Some(Code::from_name(&name).ok_or_else(unreadable)?),
             None => None,
         };
-        Ok(Clause { model: clause.model, instance: Uid::parse(&clause.instance)?, code, clause: clause.clause })
+        let ClauseJson { model, version, digest, instance, clause, .. } = clause;
+        Ok(Clause { model, version, digest, instance: Uid::parse(&instance)?, code, clause })
     };
     let clauses = record.clauses.into_iter().map(clause).collect::<Result<_>>()?;
     Ok(PlanRecord { code_version: record.code_version, clauses })
@@ -65,6 +70,8 @@ mod tests {
     fn what_was_planned_can_be_explained_later() {
         let clause = |code| Clause {
             model: "chest-radiograph".to_owned(),
+            version: "2.0.0".to_owned(),
+            digest: "ab".repeat(32),
             instance: Uid::derive(&[b"x"]),
             code,
             clause: "modality is CR".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use super::{convert, event, name, v1};
 use crate::{
     error::{Result, Subject},
-    ledger::{Event, Ledger, Micros, StudyRow, TargetRow},
+    ledger::{Event, Ledger, Micros, StudyRow},
     study::{self, Clause},
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn explain(ledger: &Ledger, row: &StudyRow, revision: u32) -> R
         revision,
         sealed_by: told.sealed_by,
         seal_time: told.sealed_at.map(convert::timestamp),
-        choices: choices(&clauses, &targets),
+        choices: choices(&clauses),
         targets: targets.iter().map(convert::target).collect(),
         not_analysed: told.not_analysed,
         refusals: refusals.iter().map(convert::refusal).collect(),
@@ -61,10 +61,15 @@ impl Told {
     }
 }
 
-fn choices(clauses: &[Clause], targets: &[TargetRow]) -> Vec<v1::ModelChoice> {
+fn choices(clauses: &[Clause]) -> Vec<v1::ModelChoice> {
     let mut choices: BTreeMap<&str, v1::ModelChoice> = BTreeMap::new();
     for clause in clauses {
-        let choice = choices.entry(&clause.model).or_default();
+        let choice = choices.entry(&clause.model).or_insert_with(|| v1::ModelChoice {
+            model: name::of_model(&clause.model),
+            version: clause.version.clone(),
+            weights_sha256: clause.digest.clone(),
+            ..v1::ModelChoice::default()
+        });
         let instance = clause.instance.to_string();
         match clause.code {
             None => choice.sop_instance_uids.push(instance),
@@ -73,13 +78,5 @@ fn choices(clauses: &[Clause], targets: &[TargetRow]) -> Vec<v1::ModelChoice> {
             }
         }
     }
-    let named = choices.into_iter().map(|(model, mut choice)| {
-        choice.model = name::of_model(model);
-        if let Some(row) = targets.iter().find(|row| row.target.model == model) {
-            choice.version.clone_from(&row.target.version);
-            choice.weights_sha256.clone_from(&row.target.digest);
-        }
-        choice
-    });
-    named.collect()
+    choices.into_values().collect()
 }
