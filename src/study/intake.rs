@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::{
     dicom::{self, Instance, Limits},
@@ -68,21 +67,22 @@ impl Intake {
         Intake { ledger, limits: Arc::new(limits), class: 1 }
     }
 
-    /// Vets, stores and answers for one instance: `bytes` is a whole Part 10 file or data set.
+    /// Vets, stores and answers for one instance: `bytes` is a whole Part 10 file or data set, `sha256` what the gate has made of
+    /// them while they came (the pack is checked against it whenever they are read).
     ///
     /// A refusal is answered, recorded where the study is known, and never an error of the call: others go on.
     /// Cancel safety: dropped before the answer, the instance may or may not be stored; sending it again is harmless.
-    pub async fn take(&self, bytes: Bytes, source: Source) -> InstanceReceipt {
+    pub async fn take(&self, bytes: Bytes, sha256: [u8; 32], source: Source) -> InstanceReceipt {
         let limits = Arc::clone(&self.limits);
         let to_read = bytes.clone();
-        // Parsing and hashing are CPU work: off the async threads.
+        // Parsing is CPU work: off the async threads.
         let vetted = tokio::task::spawn_blocking(move || vet(&to_read, &limits)).await;
         let vetted = match vetted {
             Ok(vetted) => vetted,
             Err(_) => Err((None, None, Error::internal("reading the instance failed unexpectedly"))),
         };
         match vetted {
-            Ok(new) => self.store(new.into_new_instance(bytes, source)).await,
+            Ok(header) => self.store(new_instance(header, bytes, sha256, source)).await,
             Err((study, sop_instance, error)) => self.refuse(study, sop_instance, error).await,
         }
     }
@@ -149,17 +149,11 @@ impl Intake {
     }
 }
 
-/// What intake keeps of a vetted instance.
-struct Vetted {
-    header: dicom::Header,
-    sha256: [u8; 32],
-}
-
 type Rejected = (Option<Uid>, Option<Uid>, Error);
 
-fn vet(bytes: &Bytes, limits: &Limits) -> std::result::Result<Vetted, Rejected> {
+fn vet(bytes: &Bytes, limits: &Limits) -> std::result::Result<dicom::Header, Rejected> {
     match Instance::read(bytes, limits) {
-        Ok(instance) => Ok(Vetted { header: instance.header().clone(), sha256: Sha256::digest(bytes).into() }),
+        Ok(instance) => Ok(instance.header().clone()),
         Err(error) => {
             let identity = dicom::identify(bytes, limits);
             Err((identity.study, identity.sop_instance, error))
@@ -167,24 +161,21 @@ fn vet(bytes: &Bytes, limits: &Limits) -> std::result::Result<Vetted, Rejected> 
     }
 }
 
-impl Vetted {
-    fn into_new_instance(self, bytes: Bytes, source: Source) -> NewInstance {
-        let header = self.header;
-        let header_json = serde_json::json!({
-            "modality": header.modality, "rows": header.rows, "columns": header.columns, "frames": header.frames,
-        })
-        .to_string();
-        NewInstance {
-            study: header.study,
-            series: header.series,
-            sop_instance: header.sop_instance,
-            sop_class: header.sop_class,
-            transfer_syntax: header.transfer_syntax,
-            patient_key: header.patient_key,
-            sha256: self.sha256,
-            bytes,
-            source: source.as_str().to_owned(),
-            header_json,
-        }
+fn new_instance(header: dicom::Header, bytes: Bytes, sha256: [u8; 32], source: Source) -> NewInstance {
+    let header_json = serde_json::json!({
+        "modality": header.modality, "rows": header.rows, "columns": header.columns, "frames": header.frames,
+    })
+    .to_string();
+    NewInstance {
+        study: header.study,
+        series: header.series,
+        sop_instance: header.sop_instance,
+        sop_class: header.sop_class,
+        transfer_syntax: header.transfer_syntax,
+        patient_key: header.patient_key,
+        sha256,
+        bytes,
+        source: source.as_str().to_owned(),
+        header_json,
     }
 }

@@ -82,7 +82,8 @@ impl<M> Incoming<M> {
 
 /// An instance that has ended: its bytes, or why they are not taken. The share holds its memory until intake has answered.
 enum Ended {
-    Whole(Bytes, Share),
+    /// The bytes and their SHA-256.
+    Whole(Bytes, [u8; 32], Share),
     Refused(Error),
 }
 
@@ -168,11 +169,12 @@ impl Filling {
             let detail = format!("{} of {} bytes came before instance_end", self.bytes.len(), self.size_bytes);
             return Ended::Refused(Error::new(Code::Truncated, detail));
         }
-        if self.digest.finalize().as_slice() != sha256 {
+        let digest: [u8; 32] = self.digest.finalize().into();
+        if digest != sha256 {
             let detail = "instance_end.sha256 is not the SHA-256 of the bytes that arrived: they changed on the way";
             return Ended::Refused(Error::new(Code::InvalidArgument, detail));
         }
-        Ended::Whole(self.bytes.freeze(), self.share)
+        Ended::Whole(self.bytes.freeze(), digest, self.share)
     }
 }
 
@@ -208,7 +210,7 @@ pub(super) async fn receive<M: Carries, T>(
         while let Some(ended) = ended.recv().await {
             let receipt = match ended {
                 // The share lives as long as the bytes.
-                Ended::Whole(bytes, _share) => intake.take(bytes, Source::Grpc).await,
+                Ended::Whole(bytes, sha256, _share) => intake.take(bytes, sha256, Source::Grpc).await,
                 Ended::Refused(error) => {
                     InstanceReceipt { sop_instance: None, study: None, outcome: Outcome::Refused(error) }
                 }
@@ -276,7 +278,7 @@ mod tests {
         }
         let got = match last {
             Ok(None) => "waits".to_owned(),
-            Ok(Some(Ended::Whole(bytes, _))) => format!("whole {}", bytes.len()),
+            Ok(Some(Ended::Whole(bytes, ..))) => format!("whole {}", bytes.len()),
             Ok(Some(Ended::Refused(error))) => format!("refused {}", error.code),
             Err(error) => format!("ends the call: {}", error.subject),
         };
