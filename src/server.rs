@@ -6,6 +6,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use crate::{
     analysis::{Pipeline, Workers},
     config::Config,
+    dicom::Decoder,
     error::{Code, Error, Result, Subject},
     gate::grpc::{self, Rooms},
     infer::Pool,
@@ -53,11 +54,12 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let intake = Intake::new(ledger.clone(), config.dicom.clone());
         let workers = worker_count(config.analysis.workers);
-        let pipeline =
-            Pipeline::new(ledger.clone(), models.clone(), pool, config.dicom.clone(), config.analysis.clone());
+        let decoder = Decoder::in_process();
+        let (limits, analysis) = (config.dicom.clone(), config.analysis.clone());
+        let pipeline = Pipeline::new(ledger.clone(), models.clone(), decoder.clone(), pool, limits, analysis);
         let workers = Workers::start(&Arc::new(pipeline), workers);
         let sealer = tokio::spawn(seal_quiet(ledger.clone(), intake.clone(), config.study.clone(), stopped.clone()));
-        let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone() };
+        let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone(), decoder };
         let drain = Duration::from_secs(config.server.drain_s);
         let gate = tokio::spawn(grpc::serve(listener, rooms, config.grpc.clone(), stopped, drain));
         tracing::info!(%address, "serving");

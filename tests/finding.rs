@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ndarray::{Axis, Ix1, Ix3, s};
 use overread::{
-    dicom::{Instance, Limits},
+    dicom::{Decoder, Instance, Limits},
     finding::{Finding, Heatmap, Outcome, Run, Source, assemble, finding_from_json, finding_to_json},
     infer::{Class, Config, DeviceChoice, Pool},
     model::{self, Model},
@@ -23,7 +23,7 @@ fn read(model: &Model, frame_number: u32) -> (Finding, Heatmap) {
         *pixel = if row >= 48 && column >= 32 { 4000 } else { 100 };
     }
     let instance = Instance::read(&film.bytes().into(), &Limits::default()).expect("an image");
-    let image = pixel::image(&instance, 0).expect("display values");
+    let image = pixel::image(&Decoder::in_process(), &instance, 0).expect("display values");
     let input = model::prepare(&model.manifest.input, image.values.view(), None);
     let config = Config { device: DeviceChoice::Cpu, lanes: 1, ..Config::default() };
     let (pool, refused) = Pool::start(&config, std::slice::from_ref(model)).expect("a pool");

@@ -10,7 +10,7 @@ use std::{
 
 use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis, IxDyn};
 use overread::{
-    dicom::{Instance, Limits},
+    dicom::{Decoder, Instance, Limits},
     finding::Heatmap,
     infer::{Class, Config, DeviceChoice, Outputs, Pool},
     model::{self, Input, Mask, Model},
@@ -41,7 +41,7 @@ fn radiograph() -> Option<Image> {
     };
     let bytes = fs::read(path).expect("a readable file");
     let instance = Instance::read(&bytes.into(), &Limits::default()).expect("a DICOM image");
-    Some(pixel::image(&instance, 0).expect("display values"))
+    Some(pixel::image(&Decoder::in_process(), &instance, 0).expect("display values"))
 }
 
 #[track_caller]

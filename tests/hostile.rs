@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits, Voi, identify};
+use overread::dicom::{Decoder, Instance, Limits, Voi, identify};
 use overread::error::Code;
 use overread::pixel::{Image, Stage, StageFrame, image, stage_frame, summarise};
 use support::corpus::{Tally, Verdict, rows, shared};
@@ -192,15 +192,17 @@ fn peak_memory_bytes() -> u64 {
 /// Reads all frames through all three stages.
 fn look_at(bytes: Vec<u8>) -> Result<String, overread::error::Error> {
     let instance = read(bytes)?;
-    let stored = summarise((0..instance.header().frames).map(|i| stage_frame(&instance, Stage::Stored, i)))?;
+    let stored = summarise(
+        (0..instance.header().frames).map(|i| stage_frame(&Decoder::in_process(), &instance, Stage::Stored, i)),
+    )?;
     if instance.header().photometric.is_monochrome() {
-        let modality = stage_frame(&instance, Stage::Modality, 0)?;
+        let modality = stage_frame(&Decoder::in_process(), &instance, Stage::Modality, 0)?;
         let StageFrame::Numbers(values) = modality else { panic!("modality values are numbers") };
         assert!(values.iter().all(|v| v.is_finite()), "a modality value is not finite");
-        let image = image(&instance, 0)?;
+        let image = image(&Decoder::in_process(), &instance, 0)?;
         assert!(image.values.iter().all(|v| (0.0..=1.0).contains(v)), "a display value is outside 0 to 1");
     }
-    stage_frame(&instance, Stage::Display, 0)?;
+    stage_frame(&Decoder::in_process(), &instance, Stage::Display, 0)?;
     Ok(stored.sha256)
 }
 
@@ -238,7 +240,7 @@ fn malformed_files_get_the_verdict_that_the_corpus_gives_them() {
 
 /// The picture that a model would see of the first frame.
 fn picture(bytes: Vec<u8>) -> Result<Image, overread::error::Error> {
-    image(&read(bytes)?, 0)
+    image(&Decoder::in_process(), &read(bytes)?, 0)
 }
 
 /// Small steps from real files: any byte may be wrong, any byte may be the last.

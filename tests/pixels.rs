@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits};
+use overread::dicom::{Decoder, Instance, Limits};
 use overread::error::{Code, Error, Result};
 use overread::pixel::{Stage, StageFrame, Summary, image, stage_frame, summarise};
 use support::corpus::{Tally, Verdict, public, rows, shared};
@@ -21,7 +21,7 @@ fn open(path: &Path) -> Result<Instance> {
 }
 
 fn all_frames(instance: &Instance, stage: Stage) -> Result<Summary> {
-    summarise((0..instance.header().frames).map(|index| stage_frame(instance, stage, index)))
+    summarise((0..instance.header().frames).map(|index| stage_frame(&Decoder::in_process(), instance, stage, index)))
 }
 
 fn numbers(frame: &StageFrame) -> Vec<f64> {
@@ -121,7 +121,7 @@ fn check_exact(row: &Row, instance: &Instance) -> Verdict {
 
 fn check_lossy(corpus: &Path, row: &Row, instance: &Instance, signatures: &serde_json::Value) -> Verdict {
     let tolerance: f64 = row["tolerance_stored"].parse().unwrap();
-    let frame = match stage_frame(instance, Stage::Stored, 0) {
+    let frame = match stage_frame(&Decoder::in_process(), instance, Stage::Stored, 0) {
         Ok(frame) => numbers(&frame),
         Err(error) => return Verdict::Wrong(format!("stored: {error}")),
     };
@@ -219,8 +219,8 @@ fn an_image_for_models_is_the_display_stage_before_rounding() {
     let cr = support::dicom::cr(64, 48, 11);
     let check = |bytes: Vec<u8>| {
         let instance = Instance::read(&Bytes::from(bytes), &Limits::default()).unwrap();
-        let shown = numbers(&stage_frame(&instance, Stage::Display, 0).unwrap());
-        let image = image(&instance, 0).unwrap();
+        let shown = numbers(&stage_frame(&Decoder::in_process(), &instance, Stage::Display, 0).unwrap());
+        let image = image(&Decoder::in_process(), &instance, 0).unwrap();
         assert_eq!((image.values.dim(), image.frame_number), ((64, 48), 1));
         for (value, byte) in image.values.iter().zip(&shown) {
             assert!((f64::from(*value) * 255.0 - byte).abs() <= 0.5 + 1e-4, "{value} {byte}");

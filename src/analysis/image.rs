@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ndarray::{Ix2, Ix4};
 
 use crate::{
-    dicom::Instance,
+    dicom::{Decoder, Instance},
     error::{Code, Error, Result, Subject},
     finding::{self, Finding, Heatmap, Run, Source},
     infer::{Class, Outputs, Pool, RunInfo},
@@ -16,6 +16,7 @@ use crate::{
 /// Runs models on images.
 pub(super) struct Reader<'a> {
     pub(super) models: &'a BTreeMap<String, Arc<Model>>,
+    pub(super) decoder: &'a Decoder,
     pub(super) pool: &'a Pool,
     pub(super) class: Class,
     /// Also give findings of experimental labels.
@@ -33,8 +34,8 @@ impl Reader<'_> {
         instance: &Arc<Instance>,
         frame_index: u32,
     ) -> Result<Vec<(Finding, Heatmap)>> {
-        let opened = Arc::clone(instance);
-        let image = Arc::new(off_thread(move || pixel::image(&opened, frame_index)).await?);
+        let (decoder, opened) = (self.decoder.clone(), Arc::clone(instance));
+        let image = Arc::new(off_thread(move || pixel::image(&decoder, &opened, frame_index)).await?);
         let mask = match &model.manifest.requires.lungs {
             Some(name) => Some(self.mask(name.as_str(), &image).await?),
             None => None,

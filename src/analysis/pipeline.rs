@@ -10,7 +10,7 @@ use crate::{
         image::Reader,
         quarantine::{self, Verdict},
     },
-    dicom::{Header, Instance, Limits},
+    dicom::{Decoder, Header, Instance, Limits},
     error::{Code, Error, Result, Subject},
     finding::{Finding, Heatmap, NotAnalysed, Report, finding_to_json, report_to_json},
     infer::{Class, Pool},
@@ -24,6 +24,7 @@ use crate::{
 pub struct Pipeline {
     ledger: Ledger,
     models: BTreeMap<String, Arc<Model>>,
+    decoder: Decoder,
     pool: Pool,
     limits: Limits,
     config: Config,
@@ -41,9 +42,16 @@ struct Opened {
 
 impl Pipeline {
     /// A pipeline over `models`, which `pool` has loaded.
-    pub fn new(ledger: Ledger, models: Vec<Arc<Model>>, pool: Pool, limits: Limits, config: Config) -> Pipeline {
+    pub fn new(
+        ledger: Ledger,
+        models: Vec<Arc<Model>>,
+        decoder: Decoder,
+        pool: Pool,
+        limits: Limits,
+        config: Config,
+    ) -> Pipeline {
         let models = models.into_iter().map(|model| (model.manifest.name.as_str().to_owned(), model)).collect();
-        Pipeline { ledger, models, pool, limits, config }
+        Pipeline { ledger, models, decoder, pool, limits, config }
     }
 
     /// The ledger that it works for.
@@ -186,8 +194,13 @@ impl Pipeline {
             return Ok(true);
         };
         self.ledger.start_target(&claim.study, claim.revision, &target.model).await?;
-        let class = class_of(claim);
-        let reader = Reader { models: &self.models, pool: &self.pool, class, experimental: self.config.experimental };
+        let reader = Reader {
+            models: &self.models,
+            decoder: &self.decoder,
+            pool: &self.pool,
+            class: class_of(claim),
+            experimental: self.config.experimental,
+        };
         let frames = frames_of(target, images);
         let mut read = 0usize;
         for (done, (row, frame_index)) in frames.iter().enumerate() {

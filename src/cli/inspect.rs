@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::dicom::{Instance, Limits};
+use crate::dicom::{Decoder, Instance, Limits};
 use crate::error::{Code, Error, Result, Subject};
 use crate::pixel::{self, StageFrame, Summary, render};
 
@@ -84,6 +84,7 @@ fn inspect(args: &Args) -> Result<Value> {
     let unreadable = |_| Error::new(Code::NotFound, "the file cannot be read").about(Subject::Field("FILE".into()));
     let bytes = std::fs::read(&args.file).map_err(unreadable)?;
     let instance = Instance::read(&bytes.into(), &Limits::default())?;
+    let decoder = Decoder::in_process();
     let indices = match args.frame {
         Some(number) => number - 1..number,
         None => 0..instance.header().frames,
@@ -93,15 +94,15 @@ fn inspect(args: &Args) -> Result<Value> {
         Some(path) => {
             let mut array = Npy::create(path, &instance, indices.len())?;
             let write = |frame: Result<StageFrame>| frame.and_then(|frame| array.push(frame));
-            let frames = indices.clone().map(|index| pixel::stage_frame(&instance, stage, index));
+            let frames = indices.clone().map(|index| pixel::stage_frame(&decoder, &instance, stage, index));
             let summary = pixel::summarise(frames.map(write))?;
             array.finish()?;
             summary
         }
-        None => pixel::summarise(indices.clone().map(|index| pixel::stage_frame(&instance, stage, index)))?,
+        None => pixel::summarise(indices.clone().map(|index| pixel::stage_frame(&decoder, &instance, stage, index)))?,
     };
     if let Some(path) = &args.png {
-        let image = pixel::image(&instance, indices.start)?;
+        let image = pixel::image(&decoder, &instance, indices.start)?;
         let png = render::gray_png(image.values.view())?;
         std::fs::write(path, png).map_err(|_| unwritable("--png"))?;
     }

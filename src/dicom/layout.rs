@@ -1,21 +1,49 @@
-//! Sizes of native frames (PS3.5 section 8.1).
+//! What the header says of one frame's samples, and the sizes that follow from it (PS3.5 section 8.1).
 use super::{Header, Photometric};
 
-/// Samples of one frame as they are stored: chroma of 4:2:2 images is there once for two pixels.
-pub(super) fn stored_samples(header: &Header) -> u64 {
-    let pixels = header.frame_pixels() as u64;
-    match header.photometric {
-        Photometric::YbrFull422 | Photometric::YbrPartial422 => pixels * 2,
-        _ => pixels * u64::from(header.samples),
+/// All that a codec needs to know of the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) rows: u16,
+    pub(super) columns: u16,
+    pub(super) samples: u16,
+    pub(super) bits_allocated: u16,
+    pub(super) bits_stored: u16,
+    pub(super) planar: bool,
+    pub(super) photometric: Photometric,
+}
+
+impl From<&Header> for FrameHeader {
+    fn from(header: &Header) -> FrameHeader {
+        let &Header { rows, columns, samples, bits_allocated, bits_stored, planar, photometric, .. } = header;
+        FrameHeader { rows, columns, samples, bits_allocated, bits_stored, planar, photometric }
     }
 }
 
-/// Bits of one frame; frames of 1-bit images follow each other without padding to bytes.
-pub(super) fn frame_bits(header: &Header) -> u64 {
-    stored_samples(header) * u64::from(header.bits_allocated)
+impl FrameHeader {
+    /// Pixels of the frame: rows x columns.
+    pub(super) fn frame_pixels(&self) -> usize {
+        usize::from(self.rows) * usize::from(self.columns)
+    }
+
+    /// Samples of the frame when decoded.
+    pub(super) fn frame_samples(&self) -> usize {
+        self.frame_pixels() * usize::from(self.samples)
+    }
+
+    /// Bits of the frame when stored native; frames of 1-bit images follow each other without padding to bytes.
+    pub(super) fn frame_bits(&self) -> u64 {
+        let pixels = self.frame_pixels() as u64;
+        // Chroma of 4:2:2 images is there once for two pixels.
+        let stored_samples = match self.photometric {
+            Photometric::YbrFull422 | Photometric::YbrPartial422 => pixels * 2,
+            _ => pixels * u64::from(self.samples),
+        };
+        stored_samples * u64::from(self.bits_allocated)
+    }
 }
 
 /// Bytes of all frames of a native image.
 pub(super) fn native_bytes(header: &Header) -> u64 {
-    (frame_bits(header) * u64::from(header.frames)).div_ceil(8)
+    (FrameHeader::from(header).frame_bits() * u64::from(header.frames)).div_ceil(8)
 }

@@ -8,6 +8,7 @@
 //! - A decoded frame has exactly the samples that the header says, or there is none.
 mod attributes;
 mod codec;
+mod decode;
 mod fragments;
 mod header;
 mod instance;
@@ -20,6 +21,7 @@ mod syntax;
 mod values;
 
 pub use codec::{Cell, Frame, Samples};
+pub use decode::Decoder;
 pub use header::{Header, Text};
 pub use instance::{Identity, Instance, identify};
 pub use limits::Limits;

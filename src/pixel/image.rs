@@ -1,7 +1,7 @@
 //! An image for models: display values as real numbers, black is air. Step 1 of every input recipe.
 use ndarray::Array2;
 
-use crate::dicom::{Cell, Instance, Photometric};
+use crate::dicom::{Cell, Decoder, Instance, Photometric};
 use crate::error::{Code, Error, Result};
 use crate::uid::Uid;
 
@@ -36,16 +36,16 @@ struct Counted {
 ///
 /// Cost: decoding, and one pass over the pixels (`linear`), else one histogram and one table look-up per pixel. Errors, about the instance: those of decoding,
 /// `HeaderImplausible`, and `PixelLayoutInvalid` for colour, which models here do not read.
-pub fn image(instance: &Instance, frame_index: u32) -> Result<Image> {
-    make(instance, frame_index).map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
+pub fn image(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<Image> {
+    make(decoder, instance, frame_index).map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
 }
 
-fn make(instance: &Instance, frame_index: u32) -> Result<Image> {
+fn make(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<Image> {
     let header = instance.header();
     if !header.photometric.is_monochrome() {
         return Err(Error::new(Code::PixelLayoutInvalid, "is a colour image; models here read grey values"));
     }
-    let frame = StoredFrame::decode(instance, frame_index)?;
+    let frame = StoredFrame::decode(decoder, instance, frame_index)?;
     let (values, padding) = paint(instance, frame_index, &frame)?;
     let shape = (usize::from(header.rows), usize::from(header.columns));
     let shaped = |_| Error::internal("a frame has another number of pixels than its header");

@@ -3,7 +3,7 @@
 //! Display here is 8-bit and rounded, as viewers show it; models get [`super::Image`], which is not rounded.
 use sha2::{Digest, Sha256};
 
-use crate::dicom::{Instance, Palette, Photometric};
+use crate::dicom::{Decoder, Instance, Palette, Photometric};
 use crate::error::{Code, Error, Result};
 
 use super::stored::{StoredFrame, on_samples};
@@ -47,12 +47,13 @@ pub struct Summary {
 /// Values of one frame at a stage.
 ///
 /// Errors, about the instance: those of decoding, `HeaderImplausible`, and `PixelLayoutInvalid` for modality values of colour.
-pub fn stage_frame(instance: &Instance, stage: Stage, frame_index: u32) -> Result<StageFrame> {
-    make(instance, stage, frame_index).map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
+pub fn stage_frame(decoder: &Decoder, instance: &Instance, stage: Stage, frame_index: u32) -> Result<StageFrame> {
+    make(decoder, instance, stage, frame_index)
+        .map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
 }
 
-fn make(instance: &Instance, stage: Stage, frame_index: u32) -> Result<StageFrame> {
-    let frame = StoredFrame::decode(instance, frame_index)?;
+fn make(decoder: &Decoder, instance: &Instance, stage: Stage, frame_index: u32) -> Result<StageFrame> {
+    let frame = StoredFrame::decode(decoder, instance, frame_index)?;
     let photometric = instance.header().photometric;
     match stage {
         Stage::Stored => {

@@ -1,5 +1,5 @@
 //! Stored values: what the cells of Pixel Data hold once unused bits and sign are dealt with (PS3.3 C.7.6.3.1).
-use crate::dicom::{Cell, Header, Instance, Photometric, Samples};
+use crate::dicom::{Cell, Decoder, Header, Instance, Photometric, Samples};
 use crate::error::Result;
 
 /// One expression for whole-number samples, whatever the width of their cells, and one for floats.
@@ -66,10 +66,10 @@ impl Bits {
 }
 
 impl StoredFrame {
-    /// Decodes a frame. Errors: those of `Instance::frame`.
-    pub(super) fn decode(instance: &Instance, frame_index: u32) -> Result<StoredFrame> {
+    /// Decodes a frame. Errors: those of `Decoder::frame`.
+    pub(super) fn decode(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<StoredFrame> {
         let header = instance.header();
-        let frame = instance.frame(frame_index)?;
+        let frame = decoder.frame(instance, frame_index)?;
         let bits = Bits::of(header, frame.right_aligned);
         let mut samples = frame.samples;
         if header.samples == 3 && !frame.is_rgb && is_ybr_full(header) {

@@ -4,7 +4,7 @@
 use crate::error::{Code, Error, Result};
 
 use super::damaged;
-use crate::dicom::Header;
+use crate::dicom::layout::FrameHeader;
 
 /// Frame header of a codestream.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Stated {
 
 impl Stated {
     /// The codestream must be of the size, depth and samples that the header says and that were budgeted.
-    pub(super) fn check(&self, header: &Header) -> Result<()> {
+    pub(super) fn check(&self, header: &FrameHeader) -> Result<()> {
         let same_size = self.rows == u32::from(header.rows) && self.columns == u32::from(header.columns);
         if !same_size || self.components != header.samples {
             return Err(damaged(format!(

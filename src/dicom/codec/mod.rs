@@ -12,9 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Code, Error, Result};
 
+use super::Instance;
+use super::layout::FrameHeader;
 use super::prescan::Content;
 use super::syntax::Coding;
-use super::{Header, Instance, layout};
 
 /// The samples of one frame, row by row, three-sample pixels as first, second, third.
 pub struct Frame {
@@ -86,12 +87,12 @@ impl Samples {
 }
 
 /// One frame to decode.
-struct Request<'a> {
-    header: &'a Header,
-    syntax_uid: &'static str,
-    bytes: &'a [u8],
-    big_endian: bool,
-    inflate_bytes_max: u64,
+pub(super) struct Request<'a> {
+    pub(super) header: &'a FrameHeader,
+    pub(super) syntax_uid: &'static str,
+    pub(super) bytes: &'a [u8],
+    pub(super) big_endian: bool,
+    pub(super) inflate_bytes_max: u64,
 }
 
 /// The seam. Errors: `DecodeFailed` (damaged, or another size than the header's), `Truncated`, `TooLarge`, `PixelLayoutInvalid`.
@@ -114,29 +115,52 @@ fn damaged(what: impl Into<String>) -> Error {
     Error::new(Code::DecodeFailed, what)
 }
 
+/// Decodes one frame in this process; `decode` is where it may be done in another.
+pub(super) fn decode(coding: Coding, request: &Request<'_>) -> Result<Frame> {
+    guarded(request.header.frame_samples(), || codec(coding).decode(request))
+}
+
+/// What comes out has `expected` samples. Foreign decoders are C and C++ behind thin bindings, some of which panic on what they
+/// do not expect.
+fn guarded(expected: usize, decode: impl FnOnce() -> Result<Frame>) -> Result<Frame> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    let frame = decoded.unwrap_or_else(|_| Err(damaged("the decoder gave up on the codestream")))?;
+    match frame.samples.len() == expected {
+        true => Ok(frame),
+        false => Err(damaged("the codestream holds another number of samples than the header says")),
+    }
+}
+
 impl Instance {
-    /// Decodes the frame with index `frame_index` (from 0).
+    /// Decodes the frame with index `frame_index` (from 0) in this process; services use a [`Decoder`](super::Decoder).
     ///
     /// Errors, about this instance: `InvalidArgument` (no such frame), `DecodeFailed`, `Truncated`, `TooLarge`, `PixelLayoutInvalid`.
     pub fn frame(&self, frame_index: u32) -> Result<Frame> {
+        self.frame_by(frame_index, decode)
+    }
+
+    /// The same; `run` decodes what is coded. Errors: those of `run`, too.
+    pub(super) fn frame_by(
+        &self,
+        frame_index: u32,
+        run: impl Fn(Coding, &Request<'_>) -> Result<Frame>,
+    ) -> Result<Frame> {
         let header = self.header();
         if frame_index >= header.frames {
             let detail = format!("frame {} of {}", u64::from(frame_index) + 1, header.frames);
             return Err(self.blame(Error::new(Code::InvalidArgument, detail)));
         }
-        // Foreign decoders are C and C++ behind thin bindings, some of which panic on what they do not expect.
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.decode(frame_index)));
-        let frame = decoded.unwrap_or_else(|_| Err(damaged("the decoder gave up on the codestream")));
-        let expected = header.frame_pixels() * usize::from(header.samples);
-        match frame {
-            Ok(frame) if frame.samples.len() == expected => Ok(frame),
-            Ok(_) => Err(self.blame(damaged("the codestream holds another number of samples than the header says"))),
-            Err(error) => Err(self.blame(error)),
-        }
+        let frame_header = FrameHeader::from(header);
+        let frame = guarded(frame_header.frame_samples(), || self.decode(&frame_header, frame_index, run));
+        frame.map_err(|error| self.blame(error))
     }
 
-    fn decode(&self, frame_index: u32) -> Result<Frame> {
-        let header = self.header();
+    fn decode(
+        &self,
+        header: &FrameHeader,
+        frame_index: u32,
+        run: impl Fn(Coding, &Request<'_>) -> Result<Frame>,
+    ) -> Result<Frame> {
         let request = |bytes| Request {
             header,
             syntax_uid: self.transfer_syntax().uid,
@@ -146,10 +170,10 @@ impl Instance {
         };
         let coding = self.transfer_syntax().coding;
         let Content::Native(range) = &self.pixels().content else {
-            return codec(coding).decode(&request(&self.codestream(frame_index)?));
+            return run(coding, &request(&self.codestream(frame_index)?));
         };
         let all = self.slice(range);
-        let (bits, index) = (layout::frame_bits(header) as usize, frame_index as usize);
+        let (bits, index) = (header.frame_bits() as usize, frame_index as usize);
         if header.bits_allocated == 1 {
             return native::bits(all, bits * index, header.frame_pixels());
         }
@@ -158,13 +182,13 @@ impl Instance {
         if self.encoding().big_endian && header.bits_allocated == 8 && &self.pixels().vr == b"OW" {
             // 8-bit samples in words of a big-endian file: the bytes of each word are swapped.
             let swapped: Vec<u8> = range.map(|at| all.get(at ^ 1).copied().unwrap_or(0)).collect();
-            return codec(coding).decode(&request(&swapped));
+            return run(coding, &request(&swapped));
         }
         let bytes =
             all.get(range).ok_or_else(|| Error::new(Code::Truncated, "the frame lies beyond the pixel data"))?;
         if self.pixels().element != 0x0010 {
             return Ok(native::floats(bytes, header.bits_allocated == 64, self.encoding().big_endian));
         }
-        codec(coding).decode(&request(bytes))
+        run(coding, &request(bytes))
     }
 }

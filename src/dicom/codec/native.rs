@@ -4,8 +4,9 @@ use crate::error::{Code, Error, Result};
 use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::{Cell, Codec, Frame, Request, Samples};
+use crate::dicom::Photometric;
+use crate::dicom::layout::FrameHeader;
 use crate::dicom::part10::inflate_capped;
-use crate::dicom::{Header, Photometric, layout};
 
 pub(super) struct Native;
 pub(super) struct Deflated;
@@ -19,7 +20,7 @@ impl Codec for Native {
 impl Codec for Deflated {
     fn decode(&self, request: &Request<'_>) -> Result<Frame> {
         // A frame that inflates to more than its size is hostile: one even byte of padding is all that may follow.
-        let expected = layout::frame_bits(request.header).div_ceil(8) + 1;
+        let expected = request.header.frame_bits().div_ceil(8) + 1;
         let reader = flate2::read::DeflateDecoder::new(request.bytes);
         let bytes = inflate_capped(reader, expected.min(request.inflate_bytes_max))?;
         unpack(request, &bytes)
@@ -42,7 +43,7 @@ fn unpack(request: &Request<'_>, bytes: &[u8]) -> Result<Frame> {
     if header.bits_allocated == 1 {
         return bits(bytes, 0, header.frame_pixels());
     }
-    let needed = (layout::frame_bits(header) / 8) as usize;
+    let needed = (header.frame_bits() / 8) as usize;
     let bytes = bytes.get(..needed).ok_or_else(short)?;
     let samples = match (header.bits_allocated, request.big_endian) {
         (8, _) => arranged(header, bytes.to_vec()),
@@ -56,7 +57,7 @@ fn unpack(request: &Request<'_>, bytes: &[u8]) -> Result<Frame> {
 }
 
 /// Cells in pixel order, whatever the order in which they are stored.
-fn arranged<C: Cell>(header: &Header, cells: Vec<C>) -> Samples {
+fn arranged<C: Cell>(header: &FrameHeader, cells: Vec<C>) -> Samples {
     C::samples(match header.photometric {
         Photometric::YbrFull422 | Photometric::YbrPartial422 => upsample_422(&cells),
         _ if header.samples == 3 && header.planar => interleave(&cells),

@@ -65,12 +65,12 @@ pub(super) async fn draw(
     };
     let heatmap = Heatmap::from_bytes(&artifact)?;
     let share = gate.budget.reserve(drawing_bytes(&heatmap)).await?;
-    let limits = gate.rooms.limits.clone();
+    let (limits, decoder) = (gate.rooms.limits.clone(), gate.rooms.decoder.clone());
     let work = move || {
         let (header, bytes) = match source {
             Some(source) => {
                 let instance = Instance::read(&source, &limits)?;
-                let image = pixel::image(&instance, finding.frame_number.saturating_sub(1))?;
+                let image = pixel::image(&decoder, &instance, finding.frame_number.saturating_sub(1))?;
                 overlay(&heatmap, &finding, &image)?
             }
             None => map(&heatmap, &finding, format)?,

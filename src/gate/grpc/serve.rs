@@ -26,7 +26,7 @@ use super::{
     v1,
 };
 use crate::{
-    dicom,
+    dicom::{self, Decoder},
     error::{Code, Error, Result},
     ledger::Ledger,
     model::Model,
@@ -58,6 +58,8 @@ pub struct Rooms {
     pub refused: Vec<(String, Error)>,
     /// The limits that intake reads by: larger instances are refused before their bytes are received.
     pub limits: dicom::Limits,
+    /// Decodes the images that heatmaps are drawn over.
+    pub decoder: Decoder,
 }
 
 /// What every service holds.
