@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::dicom::{Decoder, Instance, Limits};
+use crate::dicom::{Decoder, Instance, Limits, Viewed};
 use crate::error::{Code, Error, Result, Subject};
 use crate::pixel::{self, StageFrame, Summary, render};
 
@@ -20,6 +20,8 @@ use crate::pixel::{self, StageFrame, Summary, render};
 
 Stages: stored (as in the file, sign and unused bits dealt with), modality (after Modality LUT or rescale),
 display (after VOI LUT or window, 0 to 255, MONOCHROME1 inverted).
+Pixels that the service would not analyse (segmentations, parametric maps, images of no study) are shown, too; why is then
+said as `not analysed`.
 Exit status: 0, or 3 if the file is refused; the reason is a code that never changes its name.")]
 pub(super) struct Args {
     /// A DICOM file
@@ -83,7 +85,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn inspect(args: &Args) -> Result<Value> {
     let unreadable = |_| Error::new(Code::NotFound, "the file cannot be read").about(Subject::Field("FILE".into()));
     let bytes = std::fs::read(&args.file).map_err(unreadable)?;
-    let instance = Instance::read(&bytes.into(), &Limits::default())?;
+    let viewed = Instance::view(&bytes.into(), &Limits::default())?;
+    let instance = &viewed.instance;
     let decoder = Decoder::in_process();
     let indices = match args.frame {
         Some(number) => number - 1..number,
@@ -92,21 +95,21 @@ fn inspect(args: &Args) -> Result<Value> {
     let stage = args.stage.of_pixels();
     let summary = match &args.npy {
         Some(path) => {
-            let mut array = Npy::create(path, &instance, indices.len())?;
+            let mut array = Npy::create(path, instance, indices.len())?;
             let write = |frame: Result<StageFrame>| frame.and_then(|frame| array.push(frame));
-            let frames = indices.clone().map(|index| pixel::stage_frame(&decoder, &instance, stage, index));
+            let frames = indices.clone().map(|index| pixel::stage_frame(&decoder, instance, stage, index));
             let summary = pixel::summarise(frames.map(write))?;
             array.finish()?;
             summary
         }
-        None => pixel::summarise(indices.clone().map(|index| pixel::stage_frame(&decoder, &instance, stage, index)))?,
+        None => pixel::summarise(indices.clone().map(|index| pixel::stage_frame(&decoder, instance, stage, index)))?,
     };
     if let Some(path) = &args.png {
-        let image = pixel::image(&decoder, &instance, indices.start)?;
+        let image = pixel::image(&decoder, instance, indices.start)?;
         let png = render::gray_png(image.values.view())?;
         std::fs::write(path, png).map_err(|_| unwritable("--png"))?;
     }
-    Ok(facts(args, &instance, &summary))
+    Ok(facts(args, &viewed, &summary))
 }
 
 fn unwritable(argument: &str) -> Error {
@@ -114,8 +117,8 @@ fn unwritable(argument: &str) -> Error {
 }
 
 /// Fixed for programs outside: keys are added, never renamed.
-fn facts(args: &Args, instance: &Instance, summary: &Summary) -> Value {
-    let header = instance.header();
+fn facts(args: &Args, viewed: &Viewed, summary: &Summary) -> Value {
+    let (instance, header) = (&viewed.instance, viewed.instance.header());
     json!({
         "stage": args.stage.name(),
         "frame": args.frame,
@@ -130,12 +133,18 @@ fn facts(args: &Args, instance: &Instance, summary: &Summary) -> Value {
         "bits_allocated": header.bits_allocated,
         "bits_stored": header.bits_stored,
         "signed": header.signed,
-        "sop_instance_uid": header.sop_instance.as_str(),
+        "sop_instance_uid": viewed.identity.sop_instance.as_ref().map(|uid| uid.as_str()),
+        "not_analysed": viewed.refusal.as_ref().map(described),
         "min": number(summary.min),
         "max": number(summary.max),
         "mean": summary.mean,
         "sha256": summary.sha256,
     })
+}
+
+fn described(error: &Error) -> Value {
+    let subject = Some(error.subject.to_string()).filter(|subject| !subject.is_empty());
+    json!({"code": error.code.name(), "subject": subject, "detail": error.detail})
 }
 
 /// A whole number without a decimal point.
@@ -153,7 +162,14 @@ fn print(args: &Args, facts: &Value) {
         return;
     }
     for (name, value) in facts.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Object(error) => {
+                let words = ["code", "subject", "detail"].iter().filter_map(|key| error.get(*key)?.as_str());
+                words.collect::<Vec<_>>().join(" ")
+            }
+            value => value.to_string(),
+        };
         println!("{:22}{text}", name.replace('_', " "));
     }
 }
@@ -163,9 +179,7 @@ fn refuse(args: &Args, error: &Error) {
     let row = error.code.row();
     match args.json {
         true => {
-            let subject = Some(error.subject.to_string()).filter(|subject| !subject.is_empty());
-            let value = json!({"error": {"code": row.name, "subject": subject, "detail": error.detail}});
-            println!("{value}");
+            println!("{}", json!({"error": described(error)}));
         }
         false => eprintln!("refused {error}\n  {}\n  do: {}", row.means, row.remedy),
     }

@@ -1,28 +1,19 @@
-//! Attributes of a data set by tag: the only file that knows how the parser keeps values.
+//! Values of attributes by tag, typed as the file or the dictionary says.
 //!
-//! The parser keeps VR UN as bytes and would then read them as numbers (a Rescale Slope "1 " becomes 49): values of known
-//! tags are re-typed once, here, sequences included, so that nobody downstream meets a UN.
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
-use dicom::core::header::Header as _;
-use dicom::core::{DataElement, PrimitiveValue, Tag, VR};
-use dicom::dictionary_std::StandardDataDictionary;
-use dicom::object::{InMemDicomObject, mem::InMemElement};
-use dicom::transfer_syntax::entries;
+//! Attributes that nobody reads are never looked at: what is in them cannot lead anybody astray. Values of VR UN are typed
+//! by the dictionary, sequences included: taken as what they look like, a Rescale Slope "1 " would be 49.
+use bytes::Bytes;
+use dicom::core::VR;
 
 use crate::error::{Code, Error, Result, Subject};
 
-use super::Limits;
-use super::prescan::{self, Element, Encoding};
+use super::prescan::{Element, Value};
 
 /// (group, element).
 pub(super) type Key = (u16, u16);
 
-/// The attributes outside group 0028 that this room reads. The parser is handed these and group 0028 and nothing else: what it
-/// does not see cannot lead it astray.
+/// The attributes that this room reads, at whatever level. `prescan::walk` keeps these and no others.
 const READ: &[Key] = &[
-    (0x0008, 0x0005), // Specific Character Set
     (0x0008, 0x0008), // Image Type
     (0x0008, 0x0016), // SOP Class UID
     (0x0008, 0x0018), // SOP Instance UID
@@ -39,6 +30,40 @@ const READ: &[Key] = &[
     (0x0018, 0x5101), // View Position
     (0x0020, 0x000D), // Study Instance UID
     (0x0020, 0x000E), // Series Instance UID
+    (0x0028, 0x0002), // Samples per Pixel
+    (0x0028, 0x0004), // Photometric Interpretation
+    (0x0028, 0x0006), // Planar Configuration
+    (0x0028, 0x0008), // Number of Frames
+    (0x0028, 0x0010), // Rows
+    (0x0028, 0x0011), // Columns
+    (0x0028, 0x0030), // Pixel Spacing
+    (0x0028, 0x0100), // Bits Allocated
+    (0x0028, 0x0101), // Bits Stored
+    (0x0028, 0x0102), // High Bit
+    (0x0028, 0x0103), // Pixel Representation
+    (0x0028, 0x0120), // Pixel Padding Value
+    (0x0028, 0x0121), // Pixel Padding Range Limit
+    (0x0028, 0x0301), // Burned In Annotation
+    (0x0028, 0x1050), // Window Center
+    (0x0028, 0x1051), // Window Width
+    (0x0028, 0x1052), // Rescale Intercept
+    (0x0028, 0x1053), // Rescale Slope
+    (0x0028, 0x1056), // VOI LUT Function
+    (0x0028, 0x1101), // Palette Color Lookup Table Descriptor: red, green, blue
+    (0x0028, 0x1102),
+    (0x0028, 0x1103),
+    (0x0028, 0x1201), // Palette Color Lookup Table Data: red, green, blue
+    (0x0028, 0x1202),
+    (0x0028, 0x1203),
+    (0x0028, 0x1221), // Segmented Palette Color Lookup Table Data: red, green, blue
+    (0x0028, 0x1222),
+    (0x0028, 0x1223),
+    (0x0028, 0x3000), // Modality LUT Sequence
+    (0x0028, 0x3002), // LUT Descriptor
+    (0x0028, 0x3006), // LUT Data
+    (0x0028, 0x3010), // VOI LUT Sequence
+    (0x0028, 0x9132), // Frame VOI LUT Sequence
+    (0x0028, 0x9145), // Pixel Value Transformation Sequence
     (0x5200, 0x9229), // Shared Functional Groups Sequence
     (0x5200, 0x9230), // Per-Frame Functional Groups Sequence
     (0x7FE0, 0x0001), // Extended Offset Table
@@ -47,80 +72,94 @@ const READ: &[Key] = &[
 
 /// Whether this room reads an attribute.
 pub(super) fn is_read(key: Key) -> bool {
-    key.0 == 0x0028 || READ.contains(&key)
+    READ.binary_search(&key).is_ok()
 }
 
-/// The attributes that this room reads, every value typed as its tag says.
-pub(super) struct Attributes(InMemDicomObject);
+/// The attributes of a data set that are read.
+pub(super) struct Attributes {
+    dataset: Bytes,
+    elements: Vec<Element>,
+}
 
 impl Attributes {
-    /// Parses `elements` of `dataset`, as `prescan::walk` has found them. Errors: `HeaderImplausible`.
-    pub(super) fn parse(
-        dataset: &[u8],
-        elements: &[Element],
-        encoding: Encoding,
-        limits: &Limits,
-    ) -> Result<Attributes> {
-        if let Some(element) = elements.iter().find(|element| element.misleads_parser) {
-            return Err(invalid(element.tag, "contradicts its own lengths"));
-        }
-        let (unknown, plain): (Vec<&Element>, Vec<&Element>) = elements.iter().partition(|e| e.unknown_sequence);
-        let header: Vec<u8> = plain.iter().flat_map(|element| &dataset[element.whole.clone()]).copied().collect();
-        let mut object = parse(&header, encoding)?;
-        retype_unknown(&mut object, limits);
-        for element in unknown {
-            let tag = Tag(element.tag.0, element.tag.1);
-            object.extend(retyped_sequence(tag, &dataset[element.value.clone()], limits));
-        }
-        Ok(Attributes(object))
+    /// `elements` as `prescan::walk` has found them in `dataset`.
+    pub(super) fn new(dataset: Bytes, elements: Vec<Element>) -> Attributes {
+        Attributes { dataset, elements }
     }
 
     /// A view of the top level.
     pub(super) fn root(&self) -> View<'_> {
-        View(&self.0)
+        View { dataset: &self.dataset, elements: &self.elements }
     }
-}
-
-fn parse(header: &[u8], encoding: Encoding) -> Result<InMemDicomObject> {
-    let syntax = match encoding {
-        Encoding { big_endian: true, .. } => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-        Encoding { explicit_vr: true, .. } => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-        Encoding { explicit_vr: false, .. } => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-    };
-    let refused = || Error::new(Code::HeaderImplausible, "the header cannot be parsed");
-    // A parser that is hunted for panics in the field must not take the process down.
-    let parsed = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(header, &syntax)));
-    parsed.map_err(|_| refused())?.map_err(|_| refused())
 }
 
 /// The attributes of the top level or of one item.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a>(&'a InMemDicomObject);
+pub(super) struct View<'a> {
+    dataset: &'a [u8],
+    elements: &'a [Element],
+}
 
 impl<'a> View<'a> {
-    fn element(&self, key: Key) -> Option<&'a InMemElement> {
-        debug_assert!(is_read(key), "{key:?} is missing in READ: it is never parsed");
-        self.0.get(Tag(key.0, key.1))
+    fn element(&self, key: Key) -> Option<&'a Element> {
+        debug_assert!(is_read(key), "{key:?} is missing in READ: it is never found");
+        self.elements.iter().find(|element| element.tag == key)
     }
 
-    /// The first value as text, without padding; `None` if absent or empty.
+    /// The value as it is written; `None` if absent or a sequence.
+    fn raw(&self, key: Key) -> Option<(&'a Element, &'a [u8])> {
+        let element = self.element(key)?;
+        match &element.value {
+            Value::Bytes(range) => self.dataset.get(range.clone()).map(|bytes| (element, bytes)),
+            Value::Items(_) => None,
+        }
+    }
+
+    /// Whether the attribute is there, with a value or without.
+    pub(super) fn is_there(&self, key: Key) -> bool {
+        self.element(key).is_some()
+    }
+
+    /// Whether the attribute is there with a value that is not only padding.
+    pub(super) fn has_value(&self, key: Key) -> bool {
+        match self.element(key).map(|element| &element.value) {
+            None => false,
+            Some(Value::Items(items)) => !items.is_empty(),
+            Some(Value::Bytes(_)) => self.raw(key).is_some_and(|(element, bytes)| match is_text(element.vr) {
+                true => !trimmed(bytes).is_empty(),
+                false => !bytes.is_empty(),
+            }),
+        }
+    }
+
+    /// The whole value, as it is written, without padding; `None` if absent or empty. For text that may hold anything.
+    pub(super) fn written(&self, key: Key) -> Option<&'a [u8]> {
+        self.raw(key).map(|(_, bytes)| trimmed(bytes)).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The first value as text, without padding; `None` if absent or empty. What is not UTF-8 in it is replaced.
     pub(super) fn text(&self, key: Key) -> Option<String> {
         self.texts(key).into_iter().next().filter(|text| !text.is_empty())
     }
 
     /// All values as text, without padding.
     pub(super) fn texts(&self, key: Key) -> Vec<String> {
-        let Some(Ok(values)) = self.element(key).map(|e| e.to_multi_str()) else { return Vec::new() };
-        values.iter().map(|text| text.trim_matches([' ', '\0']).to_owned()).collect()
+        let Some(bytes) = self.written(key) else { return Vec::new() };
+        bytes.split(|byte| *byte == b'\\').map(|part| String::from_utf8_lossy(trimmed(part)).into_owned()).collect()
     }
 
     /// All values as integers. `None` if absent, empty, or not whole numbers.
     pub(super) fn integers(&self, key: Key) -> Option<Vec<i64>> {
-        let values = match self.element(key)?.value().primitive()? {
-            PrimitiveValue::Str(_) | PrimitiveValue::Strs(_) => {
-                self.texts(key).iter().map(|text| text.parse().ok()).collect::<Option<Vec<i64>>>()?
-            }
-            value => value.to_multi_int::<i64>().ok()?,
+        let (element, bytes) = self.raw(key)?;
+        let big = element.big_endian;
+        let values: Vec<i64> = match element.vr {
+            VR::US | VR::OW => units(bytes, big, |b| i64::from(u16::from_le_bytes(b)))?,
+            VR::SS => units(bytes, big, |b| i64::from(i16::from_le_bytes(b)))?,
+            VR::UL | VR::OL => units(bytes, big, |b| i64::from(u32::from_le_bytes(b)))?,
+            VR::SL => units(bytes, big, |b| i64::from(i32::from_le_bytes(b)))?,
+            VR::SV => units(bytes, big, i64::from_le_bytes)?,
+            vr if is_text(vr) => self.texts(key).iter().map(|text| whole(text)).collect::<Option<_>>()?,
+            _ => return None,
         };
         (!values.is_empty()).then_some(values)
     }
@@ -143,48 +182,44 @@ impl<'a> View<'a> {
 
     /// The first value as a number; it may be infinite or NaN. `None` if absent, empty or no number.
     pub(super) fn number(&self, key: Key) -> Option<f64> {
-        match self.element(key)?.value().primitive()? {
-            PrimitiveValue::Str(_) | PrimitiveValue::Strs(_) => self.text(key)?.parse().ok(),
-            value => value.to_multi_float64().ok()?.first().copied(),
+        match self.raw(key)?.0.vr {
+            vr if is_text(vr) => self.text(key)?.parse().ok(),
+            _ => self.numbers(key)?.first().copied(),
         }
     }
 
     /// All values as numbers; `None` if one of them is none.
     pub(super) fn numbers(&self, key: Key) -> Option<Vec<f64>> {
-        match self.element(key)?.value().primitive()? {
-            PrimitiveValue::Str(_) | PrimitiveValue::Strs(_) => {
-                self.texts(key).iter().map(|text| text.parse().ok()).collect()
-            }
-            value => value.to_multi_float64().ok(),
+        let (element, bytes) = self.raw(key)?;
+        match element.vr {
+            VR::FL => units(bytes, element.big_endian, |b| f64::from(f32::from_le_bytes(b))),
+            VR::FD => units(bytes, element.big_endian, f64::from_le_bytes),
+            vr if is_text(vr) => self.texts(key).iter().map(|text| text.parse().ok()).collect(),
+            _ => self.integers(key).map(|values| values.iter().map(|value| *value as f64).collect()),
         }
     }
 
-    /// The value as bytes, 16-bit words little endian whatever the file was.
+    /// The value as bytes, 16-bit words little endian whatever the file was. `None` if absent, empty or a sequence.
     pub(super) fn bytes(&self, key: Key) -> Option<Vec<u8>> {
-        let bytes = self.element(key)?.value().to_bytes().ok()?.into_owned();
+        let (element, bytes) = self.raw(key)?;
+        let mut bytes = bytes.to_vec();
+        if element.big_endian && matches!(element.vr, VR::OW | VR::US | VR::SS) {
+            bytes.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+        }
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// Whether the attribute is there with a value that is not only padding.
-    pub(super) fn has_value(&self, key: Key) -> bool {
-        match self.element(key).map(|e| e.value()) {
-            None => false,
-            Some(value) => match value.primitive() {
-                Some(PrimitiveValue::Str(_) | PrimitiveValue::Strs(_)) => self.text(key).is_some(),
-                Some(primitive) => primitive.multiplicity() > 0,
-                None => value.items().is_some_and(|items| !items.is_empty()),
-            },
-        }
-    }
-
-    /// Whether the attribute is stored with VR SS.
-    pub(super) fn is_signed_short(&self, key: Key) -> bool {
-        self.element(key).is_some_and(|e| e.vr() == VR::SS)
+    /// Whether the attribute is stored with VR SS; `None` if the file does not say.
+    pub(super) fn is_signed_short(&self, key: Key) -> Option<bool> {
+        self.element(key).filter(|element| element.vr_is_stated).map(|element| element.vr == VR::SS)
     }
 
     /// Item `index` of a sequence.
     pub(super) fn item(&self, key: Key, index: usize) -> Option<View<'a>> {
-        self.element(key)?.items()?.get(index).map(View)
+        match &self.element(key)?.value {
+            Value::Items(items) => items.get(index).map(|elements| View { dataset: self.dataset, elements }),
+            Value::Bytes(_) => None,
+        }
     }
 }
 
@@ -192,69 +227,52 @@ pub(super) fn invalid(key: Key, what: &str) -> Error {
     Error::new(Code::HeaderImplausible, what).about(Subject::Tag(key.0, key.1))
 }
 
-/// Gives values of VR UN the VR that the dictionary says. The values are little endian (PS3.5 6.2.2), sequences in implicit VR.
-fn retype_unknown(object: &mut InMemDicomObject, limits: &Limits) {
-    let unknown: Vec<Tag> = object.iter().filter(|e| e.vr() == VR::UN && e.tag().0 % 2 == 0).map(|e| e.tag()).collect();
-    for tag in unknown {
-        let Some(vr) = StandardDataDictionary.by_tag(tag).map(|entry| entry.vr().relaxed()) else { continue };
-        let Some(bytes) = object.get(tag).and_then(|e| e.value().to_bytes().ok()).map(|b| b.into_owned()) else {
-            continue;
-        };
-        if let Some(element) = retyped(tag, vr, &bytes, limits) {
-            object.put(element);
-        }
-    }
-    let sequences: Vec<Tag> = object.iter().filter(|e| e.items().is_some()).map(|e| e.tag()).collect();
-    for tag in sequences {
-        object.update_value(tag, |value| {
-            for item in value.items_mut().into_iter().flatten() {
-                retype_unknown(item, limits);
-            }
-        });
-    }
+fn is_text(vr: VR) -> bool {
+    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UC, UI, UR, UT};
+    matches!(vr, AE | AS | CS | DA | DS | DT | IS | LO | LT | PN | SH | ST | TM | UC | UI | UR | UT)
 }
 
-fn retyped(tag: Tag, vr: VR, bytes: &[u8], limits: &Limits) -> Option<InMemElement> {
-    let value = match vr {
-        VR::US => PrimitiveValue::U16(words(bytes).collect()),
-        VR::SS => PrimitiveValue::I16(words(bytes).map(u16::cast_signed).collect()),
-        VR::UL => PrimitiveValue::U32(arrays(bytes).map(u32::from_le_bytes).collect()),
-        VR::SL => PrimitiveValue::I32(arrays(bytes).map(i32::from_le_bytes).collect()),
-        VR::FL => PrimitiveValue::F32(arrays(bytes).map(f32::from_le_bytes).collect()),
-        VR::FD => PrimitiveValue::F64(arrays(bytes).map(f64::from_le_bytes).collect()),
-        VR::DS | VR::IS | VR::CS | VR::UI | VR::DA | VR::TM | VR::DT | VR::AE | VR::AS | VR::LO | VR::SH => {
-            let text = String::from_utf8_lossy(bytes);
-            PrimitiveValue::Strs(text.trim_end_matches(['\0', ' ']).split('\\').map(str::to_owned).collect())
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let is_padding = |byte: &u8| *byte == 0 || byte.is_ascii_whitespace();
+    let start = bytes.iter().position(|byte| !is_padding(byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_padding(byte)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}
+
+/// An integer string; some writers put a decimal point into it.
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        text.strip_suffix(|last| last == '0').and_then(|t| t.trim_end_matches('0').strip_suffix('.'))?.parse().ok()
+    })
+}
+
+/// Numbers of `N` bytes each; `None` if the bytes are not a multiple of that.
+fn units<const N: usize, T>(bytes: &[u8], big_endian: bool, from_le: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
+    let number = |chunk: &[u8]| -> Option<T> {
+        let mut unit: [u8; N] = chunk.try_into().ok()?;
+        if big_endian {
+            unit.reverse();
         }
-        VR::SQ => return retyped_sequence(tag, bytes, limits),
-        _ => return None,
+        Some(from_le(unit))
     };
-    Some(DataElement::new(tag, vr, value))
+    bytes.len().is_multiple_of(N).then(|| bytes.chunks_exact(N).map(number).collect())?
 }
 
-/// The bytes of a sequence in implicit VR, parsed as a data set that holds nothing else; they pass the prescan first, like any other.
-fn retyped_sequence(tag: Tag, bytes: &[u8], limits: &Limits) -> Option<InMemElement> {
-    let mut dataset = Vec::with_capacity(bytes.len() + 8);
-    dataset.extend_from_slice(&tag.0.to_le_bytes());
-    dataset.extend_from_slice(&tag.1.to_le_bytes());
-    dataset.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
-    dataset.extend_from_slice(bytes);
-    let encoding = Encoding { explicit_vr: false, big_endian: false };
-    if !bytes.starts_with(&[0xFE, 0xFF, 0x00, 0xE0]) {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_attributes_that_are_read_are_in_order() {
+        assert!(READ.is_sorted());
     }
-    if !prescan::walk_items(bytes, limits).ok()? {
-        return None;
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_point() {
+        for (text, want) in
+            [("48", Some(48)), ("+5", Some(5)), ("48.0", Some(48)), ("-2.00", Some(-2)), ("4.5", None), ("", None)]
+        {
+            assert_eq!(whole(text), want, "{text}");
+        }
     }
-    let mut object = parse(&dataset, encoding).ok()?;
-    retype_unknown(&mut object, limits);
-    object.take(tag)
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
-    arrays(bytes).map(u16::from_le_bytes)
-}
-
-fn arrays<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
-    bytes.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok())
 }

@@ -7,8 +7,7 @@ use crate::error::{Code, Error, Result, Subject};
 use crate::uid::Uid;
 
 use super::attributes::{Key, View, invalid};
-use super::prescan::PixelElement;
-use super::syntax::IMAGE_SOP_CLASSES;
+use super::syntax::{IMAGE_SOP_CLASSES, VIEWED_SOP_CLASSES};
 use super::{Limits, Photometric};
 
 /// Free text that a person typed and that may name a patient: it cannot be printed, only asked about.
@@ -82,9 +81,10 @@ pub struct Header {
     pub photometric: Photometric,
 }
 
-/// UIDs that name an object.
+/// UIDs that say what an object is, and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
+    sop_class: Uid,
     sop_instance: Uid,
     study: Uid,
     series: Uid,
@@ -112,10 +112,53 @@ const HIGH_BIT: Key = (0x0028, 0x0102);
 const SIGNED: Key = (0x0028, 0x0103);
 
 impl Names {
-    /// Errors: `HeaderImplausible`, naming the attribute.
-    pub(super) fn read(root: View<'_>) -> Result<Names> {
-        Ok(Names { sop_instance: uid(root, SOP_INSTANCE)?, study: uid(root, STUDY)?, series: uid(root, SERIES)? })
+    /// Those of an object that can be stored and analysed; `media_class` is what the file meta group says of its SOP Class.
+    ///
+    /// Errors: `HeaderImplausible`, naming the attribute; `UnsupportedSopClass`.
+    pub(super) fn read(root: View<'_>, media_class: Option<&str>) -> Result<Names> {
+        let sop_class = sop_class(root, media_class).transpose()?;
+        if let Some(class) = sop_class.as_ref().filter(|class| !IMAGE_SOP_CLASSES.contains(&class.as_str())) {
+            let detail = format!("SOP Class {class} holds no image that is read here");
+            return Err(Error::new(Code::UnsupportedSopClass, detail));
+        }
+        Ok(Names {
+            sop_instance: uid(root, SOP_INSTANCE)?,
+            study: uid(root, STUDY)?,
+            series: uid(root, SERIES)?,
+            sop_class: sop_class.ok_or_else(|| invalid(SOP_CLASS, "is missing"))?,
+        })
     }
+
+    /// Those of an object that is only looked at, where `read` refuses it: an image of no study, or pixels of another kind.
+    ///
+    /// `None` if a name is broken rather than missing. An image without Study and Series never belonged to one; an empty Study
+    /// or Series Instance UID was emptied by de-identification; one without the other is a contradiction.
+    pub(super) fn stand_in(root: View<'_>, media_class: Option<&str>) -> Option<Names> {
+        let nobody = || Uid::derive(&[b"an object without this name"]);
+        let belongs_nowhere = !root.is_there(STUDY) && !root.is_there(SERIES);
+        let group = |key: Key| match root.text(key) {
+            Some(text) => Uid::parse(&text).ok(),
+            None => (belongs_nowhere || root.is_there(key)).then(nobody),
+        };
+        let is_only_long =
+            |text: &str| text.len() > 64 && text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+        let sop_instance = match root.text(SOP_INSTANCE) {
+            Some(text) => Uid::parse(&text).ok().or_else(|| is_only_long(&text).then(nobody)),
+            None => (belongs_nowhere && !root.is_there(SOP_INSTANCE)).then(nobody),
+        };
+        let is_viewed = |class: &Uid| [IMAGE_SOP_CLASSES, VIEWED_SOP_CLASSES].concat().contains(&class.as_str());
+        let sop_class = match sop_class(root, media_class) {
+            Some(class) => class.ok().filter(is_viewed),
+            None => Some(nobody()),
+        };
+        Some(Names { sop_class: sop_class?, sop_instance: sop_instance?, study: group(STUDY)?, series: group(SERIES)? })
+    }
+}
+
+/// The object's own word, else that of the file meta group; `None` if neither says anything.
+fn sop_class(root: View<'_>, media_class: Option<&str>) -> Option<Result<Uid>> {
+    let text = root.text(SOP_CLASS).or_else(|| media_class.map(str::to_owned))?;
+    Some(Uid::parse(&text).map_err(|error| error.about(Subject::Tag(SOP_CLASS.0, SOP_CLASS.1))))
 }
 
 fn uid(root: View<'_>, key: Key) -> Result<Uid> {
@@ -124,30 +167,22 @@ fn uid(root: View<'_>, key: Key) -> Result<Uid> {
 }
 
 impl Header {
-    /// Errors: `UnsupportedSopClass`, `NoPixelData`, `HeaderImplausible`, `PixelLayoutInvalid`, `TooLarge`.
+    /// `element`: which of the three pixel elements holds them.
+    /// Errors: `HeaderImplausible`, `PixelLayoutInvalid`, `TooLarge`.
     pub(super) fn read(
         root: View<'_>,
+        names: Names,
         syntax_uid: &str,
-        pixels: Option<&PixelElement>,
+        element: u16,
         limits: &Limits,
     ) -> Result<Header> {
-        let names = Names::read(root)?;
-        let sop_class = uid(root, SOP_CLASS)?;
-        if !IMAGE_SOP_CLASSES.contains(&sop_class.as_str()) {
-            let detail = format!("SOP Class {sop_class} holds no image that is read here");
-            return Err(Error::new(Code::UnsupportedSopClass, detail));
-        }
-        let element = match pixels {
-            Some(pixels) => pixels.element,
-            None => return Err(Error::new(Code::NoPixelData, "the object ends without pixel data")),
-        };
         let word = |key: Key| root.word(key)?.ok_or_else(|| invalid(key, "is missing"));
         let bits_allocated = word(BITS_ALLOCATED)?;
         let is_integer = element == 0x0010;
         let bits_stored = if is_integer { word(BITS_STORED)? } else { bits_allocated };
         let upper = |key: Key| root.text(key).unwrap_or_default().to_uppercase();
         let header = Header {
-            sop_class,
+            sop_class: names.sop_class,
             sop_instance: names.sop_instance,
             study: names.study,
             series: names.series,
@@ -205,8 +240,14 @@ impl Header {
         if self.samples != self.photometric.samples() {
             return layout("contradicts Photometric Interpretation", SAMPLES);
         }
-        if self.samples == 3 && !(self.bits_allocated == 8 || self.bits_allocated == 16 || self.bits_allocated == 32) {
+        if self.samples == 3 && !matches!(self.bits_allocated, 8 | 16 | 32) {
             return layout("is not a number of bits for colour", BITS_ALLOCATED);
+        }
+        if self.samples == 3 && self.signed {
+            return layout("makes colour signed", SIGNED);
+        }
+        if element != 0x0010 && !self.photometric.is_monochrome() {
+            return layout("is none for floating-point pixels", PHOTOMETRIC);
         }
         Ok(())
     }
@@ -239,7 +280,10 @@ fn flag(root: View<'_>, key: Key) -> Result<bool> {
 
 fn photometric(root: View<'_>) -> Result<Photometric> {
     let text = root.text(PHOTOMETRIC).ok_or_else(|| invalid(PHOTOMETRIC, "is missing"))?;
-    Photometric::parse(&text).ok_or_else(|| invalid(PHOTOMETRIC, "is none that is read here"))
+    Photometric::parse(&text).ok_or_else(|| {
+        let detail = "is none that is read here";
+        Error::new(Code::PixelLayoutInvalid, detail).about(Subject::Tag(PHOTOMETRIC.0, PHOTOMETRIC.1))
+    })
 }
 
 /// Number of Frames. Absent, empty and 0 mean one frame: single-frame objects in the field carry all three.
@@ -261,11 +305,11 @@ fn spacing(root: View<'_>, key: Key) -> Option<[f64; 2]> {
 }
 
 fn patient_key(root: View<'_>) -> String {
-    let Some(id) = root.text(PATIENT_ID) else { return String::new() };
+    let Some(id) = root.written(PATIENT_ID) else { return String::new() };
     let mut hash = Sha256::new();
-    hash.update(id.as_bytes());
+    hash.update(id);
     hash.update([0]);
-    hash.update(root.text(PATIENT_ID_ISSUER).unwrap_or_default().as_bytes());
+    hash.update(root.written(PATIENT_ID_ISSUER).unwrap_or_default());
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use crate::error::{Code, Error, Result, Subject};
 use crate::uid::Uid;
 
-use super::attributes::{self, Attributes, View};
-use super::header::Header;
+use super::attributes::{Attributes, View};
+use super::header::{Header, Names};
 use super::part10::{self, Part10};
 use super::prescan::{self, Content, Element, Encoding, PixelElement};
 use super::syntax::{Coding, TransferSyntax};
-use super::{Limits, layout};
+use super::{Limits, Photometric, layout};
 
 /// A vetted image object. Cheap to hold: pixel bytes are slices of what was read, unless the data set was deflated.
 pub struct Instance {
@@ -33,18 +33,50 @@ pub struct Identity {
     pub sop_instance: Option<Uid>,
 }
 
+/// Pixels to look at.
+pub struct Viewed {
+    /// The object; where `refusal` is about a name, it has a stand-in for it.
+    pub instance: Instance,
+    /// The names that it really has.
+    pub identity: Identity,
+    /// Why `Instance::read` refuses it, if it does: it is neither stored nor analysed.
+    pub refusal: Option<Error>,
+}
+
 impl Instance {
     /// Reads and vets a Part 10 file, or a bare data set: lengths, nesting, UIDs, SOP Class, transfer syntax, sizes, layout.
     ///
     /// Cost: the header; pixel bytes are not touched. Errors: any code of the refused family, about the instance whenever its UID
     /// could be read.
     pub fn read(bytes: &Bytes, limits: &Limits) -> Result<Instance> {
-        let part10 = part10::open(bytes, limits)?;
         let mut identity = Identity::default();
-        read_dataset(part10, limits, &mut identity).map_err(|error| match identity.sop_instance {
-            Some(uid) => error.about_instance(uid.as_str()),
-            None => error,
-        })
+        let instance = Scanned::of(bytes, limits, &mut identity).and_then(|scanned| {
+            let names = Names::read(scanned.attributes.root(), scanned.part10.media_class.as_deref())?;
+            scanned.vet(names, limits)
+        });
+        instance.map_err(|error| identity.blame(error))
+    }
+
+    /// As `read`, but for looking only: pixels of objects that cannot be stored or analysed are shown, too, if nothing is wrong
+    /// with the pixels themselves. These are images that lack UIDs because they belong to no study, segmentations, and
+    /// parametric maps. Errors: as of `read`.
+    pub fn view(bytes: &Bytes, limits: &Limits) -> Result<Viewed> {
+        let mut identity = Identity::default();
+        let viewed = Scanned::of(bytes, limits, &mut identity).and_then(|scanned| {
+            let (root, media_class) = (scanned.attributes.root(), scanned.part10.media_class.as_deref());
+            let (names, refusal) = match Names::read(root, media_class) {
+                Ok(names) => (names, None),
+                Err(refusal) => match Names::stand_in(root, media_class) {
+                    Some(names) => (names, Some(refusal)),
+                    None => return Err(refusal),
+                },
+            };
+            Ok((scanned.vet(names, limits)?, refusal))
+        });
+        match viewed {
+            Ok((instance, refusal)) => Ok(Viewed { instance, identity, refusal }),
+            Err(error) => Err(identity.blame(error)),
+        }
     }
 
     /// What the header says.
@@ -86,55 +118,74 @@ impl Instance {
 /// The UIDs as far as they can be read; never fails. For objects that `Instance::read` refuses.
 pub fn identify(bytes: &Bytes, limits: &Limits) -> Identity {
     let mut identity = Identity::default();
-    if let Ok(part10) = part10::open(bytes, limits) {
-        let _scan_as_far_as_it_goes = scan(&part10, limits, &mut identity);
-    }
+    let _scanned_as_far_as_it_goes = Scanned::of(bytes, limits, &mut identity);
     identity
 }
 
-/// The elements that are read, and the pixel element. `identity` is filled as the walk goes: it stands even if the walk fails.
-fn scan(part10: &Part10, limits: &Limits, identity: &mut Identity) -> Result<(Vec<Element>, Option<PixelElement>)> {
-    let dataset = &part10.dataset;
-    let mut elements = Vec::new();
-    let pixels = prescan::walk(dataset, part10.encoding, limits, &mut |element: Element| {
-        let uid = || Uid::parse(std::str::from_utf8(&dataset[element.value.clone()]).ok()?).ok();
-        match element.tag {
-            (0x0008, 0x0018) => identity.sop_instance = uid(),
-            (0x0020, 0x000D) => identity.study = uid(),
-            _ => {}
+impl Identity {
+    fn of(root: View<'_>) -> Identity {
+        let uid = |key| Uid::parse(&root.text(key)?).ok();
+        Identity { study: uid((0x0020, 0x000D)), sop_instance: uid((0x0008, 0x0018)) }
+    }
+
+    fn blame(&self, error: Error) -> Error {
+        match &self.sop_instance {
+            Some(uid) => error.about_instance(uid.as_str()),
+            None => error,
         }
-        if attributes::is_read(element.tag) {
-            elements.push(element);
-        }
-    })?;
-    Ok((elements, pixels))
+    }
 }
 
-fn read_dataset(part10: Part10, limits: &Limits, identity: &mut Identity) -> Result<Instance> {
-    let (elements, pixels) = scan(&part10, limits, identity)?;
-    let attributes = Attributes::parse(&part10.dataset, &elements, part10.encoding, limits)?;
-    let header = Header::read(attributes.root(), &part10.syntax_uid, pixels.as_ref(), limits)?;
-    let Some(syntax) = part10.syntax else {
-        let detail = format!("transfer syntax {} is not decoded here", header.transfer_syntax);
-        return Err(Error::new(Code::UnsupportedTransferSyntax, detail).about(Subject::Tag(0x0002, 0x0010)));
-    };
-    let Some(pixels) = pixels else {
-        return Err(Error::new(Code::NoPixelData, "the object ends without pixel data"));
-    };
-    check_content(&header, syntax, &pixels)?;
-    Ok(Instance {
-        header,
-        attributes,
-        dataset: part10.dataset,
-        pixels,
-        syntax,
-        encoding: part10.encoding,
-        inflate_bytes_max: limits.inflate_bytes_max,
-    })
+/// A data set whose lengths hold, and whose attributes are not yet vetted.
+struct Scanned {
+    part10: Part10,
+    attributes: Attributes,
+    pixels: Option<PixelElement>,
+}
+
+impl Scanned {
+    /// `identity` stands even if the walk ends in an error.
+    fn of(bytes: &Bytes, limits: &Limits, identity: &mut Identity) -> Result<Scanned> {
+        let part10 = part10::open(bytes, limits)?;
+        let mut elements: Vec<Element> = Vec::new();
+        let pixels = prescan::walk(&part10.dataset, part10.encoding, limits, &mut elements);
+        let attributes = Attributes::new(part10.dataset.clone(), elements);
+        *identity = Identity::of(attributes.root());
+        Ok(Scanned { part10, attributes, pixels: pixels? })
+    }
+
+    fn vet(self, names: Names, limits: &Limits) -> Result<Instance> {
+        let Scanned { part10, attributes, pixels } = self;
+        let Some(pixels) = pixels else {
+            return Err(Error::new(Code::NoPixelData, "the object ends without pixel data"));
+        };
+        let header = Header::read(attributes.root(), names, &part10.syntax_uid, pixels.element, limits)?;
+        let Some(syntax) = part10.syntax else {
+            let detail = format!("transfer syntax {} is not decoded here", header.transfer_syntax);
+            return Err(Error::new(Code::UnsupportedTransferSyntax, detail).about(Subject::Tag(0x0002, 0x0010)));
+        };
+        check_content(&header, syntax, &pixels)?;
+        Ok(Instance {
+            header,
+            attributes,
+            dataset: part10.dataset,
+            pixels,
+            syntax,
+            encoding: part10.encoding,
+            inflate_bytes_max: limits.inflate_bytes_max,
+        })
+    }
 }
 
 /// The pixel element must be of the kind that the transfer syntax says, and long enough for all frames if it is native.
 fn check_content(header: &Header, syntax: &TransferSyntax, pixels: &PixelElement) -> Result<()> {
+    let layout = |what: &str| Err(Error::new(Code::PixelLayoutInvalid, what.to_owned()));
+    if pixels.element != 0x0010 && syntax.coding != Coding::Native {
+        return layout("floating-point pixels are encapsulated");
+    }
+    if matches!(header.photometric, Photometric::YbrIct | Photometric::YbrRct) && syntax.coding != Coding::Jpeg2000 {
+        return layout("the colour transform of JPEG 2000 is stated for another transfer syntax");
+    }
     match (&pixels.content, syntax.coding == Coding::Native) {
         (Content::Native(range), _) if range.is_empty() => {
             Err(Error::new(Code::NoPixelData, "the pixel data is empty"))
@@ -148,14 +199,8 @@ fn check_content(header: &Header, syntax: &TransferSyntax, pixels: &PixelElement
             Ok(())
         }
         (Content::Fragments(items), false) if items.len() > 1 => Ok(()),
-        (Content::Fragments(_), false) => {
-            Err(Error::new(Code::PixelLayoutInvalid, "the encapsulated pixel data holds no fragment"))
-        }
-        (Content::Native(_), false) => {
-            Err(Error::new(Code::PixelLayoutInvalid, "the transfer syntax is encapsulated, the pixel data is not"))
-        }
-        (Content::Fragments(_), true) => {
-            Err(Error::new(Code::PixelLayoutInvalid, "the pixel data is encapsulated, the transfer syntax is not"))
-        }
+        (Content::Fragments(_), false) => layout("the encapsulated pixel data holds no fragment"),
+        (Content::Native(_), false) => layout("the transfer syntax is encapsulated, the pixel data is not"),
+        (Content::Fragments(_), true) => layout("the pixel data is encapsulated, the transfer syntax is not"),
     }
 }

@@ -36,7 +36,7 @@ impl FrameHeader {
         let pixels = self.frame_pixels() as u64;
         // Chroma of 4:2:2 images is there once for two pixels.
         let stored_samples = match self.photometric {
-            Photometric::YbrFull422 | Photometric::YbrPartial422 => pixels * 2,
+            Photometric::YbrFull422 => pixels * 2,
             _ => pixels * u64::from(self.samples),
         };
         stored_samples * u64::from(self.bits_allocated)

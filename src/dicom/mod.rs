@@ -4,7 +4,7 @@
 //! Standard: PS3.5 (encoding), PS3.10 (file format), PS3.3 C.7.6.3 (Image Pixel).
 //! Does not know: windows, models, network, storage.
 //! Invariants
-//! - No parser sees bytes that `prescan` has not walked; no decoder is asked for a size that `header` has not checked.
+//! - No value is read that `prescan` has not found within bounds; no decoder is asked for a size that `header` has not checked.
 //! - A decoded frame has exactly the samples that the header says, or there is none.
 mod attributes;
 mod codec;
@@ -23,7 +23,7 @@ mod values;
 pub use codec::{Cell, Frame, Samples};
 pub use decode::Decoder;
 pub use header::{Header, Text};
-pub use instance::{Identity, Instance, identify};
+pub use instance::{Identity, Instance, Viewed, identify};
 pub use limits::Limits;
 pub use photometric::Photometric;
 pub use syntax::{TRANSFER_SYNTAXES, TransferSyntax, transfer_syntax};

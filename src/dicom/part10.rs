@@ -19,6 +19,8 @@ pub(super) struct Part10 {
     pub(super) syntax_uid: String,
     /// Its row, if its pixels are decoded here.
     pub(super) syntax: Option<&'static TransferSyntax>,
+    /// Media Storage SOP Class UID of the file meta group, if it has one.
+    pub(super) media_class: Option<String>,
     pub(super) encoding: Encoding,
 }
 
@@ -44,15 +46,15 @@ pub(super) fn open(bytes: &Bytes, limits: &Limits) -> Result<Part10> {
     if meta_start == bytes.len() {
         return Err(not_dicom());
     }
-    let (syntax_uid, end) = read_meta(bytes, meta_start)?;
-    let Some(syntax_uid) = syntax_uid.filter(|uid| !uid.is_empty()) else {
+    let Meta { syntax_uid, media_class, end } = read_meta(bytes, meta_start)?;
+    let Some(syntax_uid) = syntax_uid else {
         return Err(Error::new(Code::HeaderImplausible, "the file does not say its transfer syntax")
             .about(Subject::Tag(0x0002, 0x0010)));
     };
     let raw = bytes.slice(end..);
     let dataset = if syntax_uid == DEFLATED { inflate(&raw, limits)? } else { raw };
     let encoding = encoding(&syntax_uid, &dataset);
-    Ok(Part10 { dataset, syntax: transfer_syntax(&syntax_uid), syntax_uid, encoding })
+    Ok(Part10 { dataset, syntax: transfer_syntax(&syntax_uid), syntax_uid, media_class, encoding })
 }
 
 fn bare(bytes: &Bytes) -> Option<Part10> {
@@ -62,7 +64,8 @@ fn bare(bytes: &Bytes) -> Option<Part10> {
         Encoding { explicit_vr: true, .. } => EXPLICIT,
         Encoding { explicit_vr: false, .. } => IMPLICIT,
     };
-    Some(Part10 { dataset: bytes.clone(), syntax_uid: uid.to_owned(), syntax: transfer_syntax(uid), encoding })
+    let (dataset, syntax_uid) = (bytes.clone(), uid.to_owned());
+    Some(Part10 { dataset, syntax_uid, syntax: transfer_syntax(uid), media_class: None, encoding })
 }
 
 /// How the data set is written. Some senders state implicit VR and write explicit, or the other way round: the bytes decide.
@@ -74,10 +77,18 @@ fn encoding(syntax_uid: &str, dataset: &[u8]) -> Encoding {
     }
 }
 
-/// Reads group 0002 (explicit VR little endian, PS3.10 7.1): the transfer syntax, and where the data set starts.
-fn read_meta(bytes: &[u8], mut at: usize) -> Result<(Option<String>, usize)> {
+/// What is read of the file meta group; `None` for what is absent or empty.
+struct Meta {
+    syntax_uid: Option<String>,
+    media_class: Option<String>,
+    /// Where the data set starts.
+    end: usize,
+}
+
+/// Reads group 0002 (explicit VR little endian, PS3.10 7.1).
+fn read_meta(bytes: &[u8], mut at: usize) -> Result<Meta> {
     let cut = || Error::new(Code::Truncated, "the bytes end within the file meta group");
-    let mut syntax = None;
+    let (mut syntax_uid, mut media_class) = (None, None);
     while bytes.get(at..at + 2) == Some(&[2, 0]) {
         let head = bytes.get(at..at + 8).ok_or_else(cut)?;
         let (length, start) = match &head[4..6] {
@@ -94,38 +105,61 @@ fn read_meta(bytes: &[u8], mut at: usize) -> Result<(Option<String>, usize)> {
             }
         };
         let end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(cut)?;
-        if head[2..4] == [0x10, 0] {
+        let uid = || {
             let text = String::from_utf8_lossy(&bytes[start..end]);
-            syntax = Some(text.trim_end_matches(['\0', ' ']).to_owned());
+            Some(text.trim_end_matches(['\0', ' ']).to_owned()).filter(|text| !text.is_empty())
+        };
+        match head[2..4] {
+            [0x02, 0] => media_class = uid(),
+            [0x10, 0] => syntax_uid = uid(),
+            _ => {}
         }
         at = end;
     }
-    if at >= bytes.len() { Err(cut()) } else { Ok((syntax, at)) }
+    if at >= bytes.len() { Err(cut()) } else { Ok(Meta { syntax_uid, media_class, end: at }) }
 }
 
-/// Inflates a whole data set (PS3.5 A.5), streaming, so that a bomb costs no more than the limit.
+/// Inflates a whole data set (PS3.5 A.5), twice: first to count, so that a bomb costs no memory and a data set no more than its size.
 fn inflate(raw: &[u8], limits: &Limits) -> Result<Bytes> {
-    // RFC 1950 headers instead of raw deflate occur: CMF/FLG is a multiple of 31 and names method 8.
-    let zlib = raw.len() > 2 && raw[0] & 0x0f == 8 && u16::from_be_bytes([raw[0], raw[1]]).is_multiple_of(31);
-    let reader: Box<dyn Read> = match zlib {
+    let bytes_max = limits.inflate_bytes_max;
+    let counted = std::io::copy(&mut inflater(raw).take(bytes_max.saturating_add(1)), &mut std::io::sink());
+    match counted.map_err(|error| not_inflated(&error))? {
+        size if size > bytes_max => Err(inflates_beyond(bytes_max)),
+        size => inflate_capped(inflater(raw), size).map(Bytes::from),
+    }
+}
+
+/// RFC 1950 headers instead of raw deflate occur: CMF/FLG is a multiple of 31 and names method 8.
+fn inflater(raw: &[u8]) -> Box<dyn Read + '_> {
+    let is_zlib = raw.len() > 2 && raw[0] & 0x0f == 8 && u16::from_be_bytes([raw[0], raw[1]]).is_multiple_of(31);
+    match is_zlib {
         true => Box::new(flate2::read::ZlibDecoder::new(raw)),
         false => Box::new(flate2::read::DeflateDecoder::new(raw)),
-    };
-    Ok(inflate_capped(reader, limits.inflate_bytes_max)?.into())
+    }
 }
 
-/// Reads an inflating stream to its end or to `bytes_max`. Errors: `TooLarge`, `Truncated`, `DecodeFailed`.
+/// Reads an inflating stream to its end or to `bytes_max`, for which memory is reserved. Errors: `TooLarge`, `Truncated`, `DecodeFailed`.
 pub(super) fn inflate_capped(reader: impl Read, bytes_max: u64) -> Result<Vec<u8>> {
     let mut out = Vec::new();
+    // Address space only: pages that are not written to are no memory. A vector that doubles would take twice as much.
+    let reserved = usize::try_from(bytes_max).is_ok_and(|bytes| out.try_reserve_exact(bytes).is_ok());
+    if !reserved {
+        return Err(inflates_beyond(bytes_max));
+    }
     match reader.take(bytes_max.saturating_add(1)).read_to_end(&mut out) {
-        Ok(_) if out.len() as u64 > bytes_max => {
-            let detail = format!("inflates to more than {bytes_max} bytes (dicom.inflate_bytes_max)");
-            Err(Error::new(Code::TooLarge, detail))
-        }
+        Ok(_) if out.len() as u64 > bytes_max => Err(inflates_beyond(bytes_max)),
         Ok(_) => Ok(out),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(Error::new(Code::Truncated, "the deflated bytes end early"))
-        }
-        Err(_) => Err(Error::new(Code::DecodeFailed, "the deflated bytes are damaged")),
+        Err(error) => Err(not_inflated(&error)),
+    }
+}
+
+fn inflates_beyond(bytes_max: u64) -> Error {
+    Error::new(Code::TooLarge, format!("inflates to more than {bytes_max} bytes (dicom.inflate_bytes_max)"))
+}
+
+fn not_inflated(error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::new(Code::Truncated, "the deflated bytes end early"),
+        _ => Error::new(Code::DecodeFailed, "the deflated bytes are damaged"),
     }
 }

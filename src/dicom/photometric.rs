@@ -1,4 +1,7 @@
 //! Photometric Interpretation (PS3.3 C.7.6.3.1.2) as an enum: the values that are read.
+//!
+//! Not read: YBR_PARTIAL_422 (retired) and YBR_PARTIAL_420 (video). Their luma has another range than that of YBR_FULL, and
+//! JPEG streams under these names rarely do: shown as either, some would have wrong colours.
 
 /// How samples are to be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,21 +13,17 @@ pub enum Photometric {
     Rgb,
     YbrFull,
     YbrFull422,
-    YbrPartial422,
-    YbrPartial420,
     YbrIct,
     YbrRct,
 }
 
-const NAMES: [(Photometric, &str); 10] = [
+const NAMES: [(Photometric, &str); 8] = [
     (Photometric::Monochrome1, "MONOCHROME1"),
     (Photometric::Monochrome2, "MONOCHROME2"),
     (Photometric::PaletteColor, "PALETTE COLOR"),
     (Photometric::Rgb, "RGB"),
     (Photometric::YbrFull, "YBR_FULL"),
     (Photometric::YbrFull422, "YBR_FULL_422"),
-    (Photometric::YbrPartial422, "YBR_PARTIAL_422"),
-    (Photometric::YbrPartial420, "YBR_PARTIAL_420"),
     (Photometric::YbrIct, "YBR_ICT"),
     (Photometric::YbrRct, "YBR_RCT"),
 ];

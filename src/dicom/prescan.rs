@@ -1,8 +1,8 @@
-//! Walks a data set's element headers, iteratively and without allocating, before any parser sees the bytes.
+//! Walks a data set's element headers, iteratively, and notes where the attributes lie that this room reads.
 //!
-//! The parser behind us trusts lengths (it allocates and zero-fills up to 4 GiB for a file of 112 bytes) and recurses per
-//! sequence level (a stack overflow ends the process). What passes here has lengths within what is there, bounded
-//! nesting and a bounded number of elements. Source: PS3.5 section 7.
+//! No length is believed before it is known to lie within what is there, and nothing is allocated for what a length says:
+//! parsers that trust lengths allocate 4 GiB for a file of 112 bytes, and those that recurse end the process on nested
+//! sequences. Nesting and the number of elements are bounded. Source: PS3.5 section 7.
 use std::ops::Range;
 
 use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
@@ -12,6 +12,7 @@ use dicom::dictionary_std::StandardDataDictionary;
 use crate::error::{Code, Error, Result};
 
 use super::Limits;
+use super::attributes::is_read;
 
 /// How element headers are written (PS3.5 section 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub(super) struct Encoding {
     pub(super) explicit_vr: bool,
     pub(super) big_endian: bool,
 }
+
+/// Values of VR UN, whatever the transfer syntax of the file (PS3.5 6.2.2).
+const UNKNOWN: Encoding = Encoding { explicit_vr: false, big_endian: false };
 
 /// Where the pixels lie in the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,39 +43,43 @@ pub(super) enum Content {
     Fragments(Vec<Range<usize>>),
 }
 
-/// A top-level element, as offsets into the data set.
+/// An attribute that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) tag: (u16, u16),
-    /// Header and value.
-    pub(super) whole: Range<usize>,
-    /// The value; of a sequence of undefined length without its delimiter.
-    pub(super) value: Range<usize>,
-    /// A sequence written as UN of undefined length: its items are in implicit VR (PS3.5 6.2.2, CP-246).
-    pub(super) unknown_sequence: bool,
-    /// The parser would lose its place in it: a number of odd length, a delimiter where a length has told the end, or a
-    /// sequence of unknown VR further down. It then takes values for lengths, and allocates what they say.
-    pub(super) misleads_parser: bool,
+    /// As the file states it, else (implicit VR, and VR UN) as the dictionary does.
+    pub(super) vr: VR,
+    /// Whether the file states it.
+    pub(super) vr_is_stated: bool,
+    pub(super) big_endian: bool,
+    pub(super) value: Value,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Sequence,
-    Item,
+/// The value of an attribute, as offsets into the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Bytes(Range<usize>),
+    /// Items of a sequence, each with its attributes that are read.
+    Items(Vec<Vec<Element>>),
 }
 
-/// An open sequence or item; `end` is `None` for undefined length, `implicit` holds inside a UN of undefined length (CP-246).
-#[derive(Clone, Copy)]
+/// A sequence or an item that has not ended; `end` is `None` for undefined length.
 struct Open {
-    kind: Kind,
+    level: Level,
     end: Option<usize>,
-    implicit: bool,
+    encoding: Encoding,
 }
 
-/// One element header.
+/// `None`: nothing within it is read.
+enum Level {
+    Sequence(Option<Element>),
+    Item(Option<Vec<Element>>),
+}
+
+/// One element header. `vr`: as written; `None` in implicit VR, of items and of delimiters.
 struct ElementHeader {
     tag: (u16, u16),
-    vr: [u8; 2],
+    vr: Option<VR>,
     length: u32,
     size: usize,
 }
@@ -80,6 +88,9 @@ const UNDEFINED: u32 = u32::MAX;
 const ITEM: (u16, u16) = (0xFFFE, 0xE000);
 const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
 const SEQUENCE_END: (u16, u16) = (0xFFFE, 0xE0DD);
+/// Item and sequence delimiter as they are in little endian; nothing else is ever in VR UN or around fragments.
+const ITEM_BYTES: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
+const SEQUENCE_END_BYTES: [u8; 8] = [0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0];
 
 pub(super) fn truncated(at: usize) -> Error {
     Error::new(Code::Truncated, format!("the bytes end within the element at offset {at} of the data set"))
@@ -89,29 +100,23 @@ fn implausible(what: &str, at: usize) -> Error {
     Error::new(Code::HeaderImplausible, format!("{what} at offset {at} of the data set"))
 }
 
+fn too_many(limits: &Limits) -> Error {
+    let detail = format!("holds more than {} elements and items (dicom.elements_max)", limits.elements_max);
+    Error::new(Code::TooLarge, detail)
+}
+
 /// Walks `bytes`, a data set without file meta group, as far as its pixel element, which is the result.
 ///
-/// `visit` sees each top-level element before it. What follows the pixels is not read: nothing there changes an image, and
-/// senders append padding. Errors: `Truncated` (ends early), `HeaderImplausible` (contradicts itself), `TooLarge`.
+/// `found` takes the attributes before it that are read; it holds what came before an error, too. What follows the pixels is
+/// not walked: nothing there changes an image, and senders append padding.
+/// Errors: `Truncated` (ends early), `HeaderImplausible` (contradicts itself), `PixelLayoutInvalid`, `TooLarge`.
 pub(super) fn walk(
     bytes: &[u8],
     encoding: Encoding,
     limits: &Limits,
-    visit: &mut dyn FnMut(Element),
+    found: &mut Vec<Element>,
 ) -> Result<Option<PixelElement>> {
-    Walk { bytes, encoding, limits, at: 0, open: Vec::new(), current: None }.run(visit)
-}
-
-/// Walks the items of a sequence in implicit VR little endian. `false`: the parser would lose its place in them.
-pub(super) fn walk_items(items: &[u8], limits: &Limits) -> Result<bool> {
-    let encoding = Encoding { explicit_vr: false, big_endian: false };
-    let sequence = Open { kind: Kind::Sequence, end: Some(items.len()), implicit: true };
-    let whole = 0..items.len();
-    let current = Element { tag: ITEM, value: whole.clone(), whole, unknown_sequence: false, misleads_parser: false };
-    let mut leads = true;
-    let mut walk = Walk { bytes: items, encoding, limits, at: 0, open: vec![sequence], current: Some(current) };
-    walk.run(&mut |element| leads &= !element.misleads_parser)?;
-    Ok(leads)
+    Walk { bytes, encoding, limits, at: 0, open: Vec::new(), found }.run()
 }
 
 struct Walk<'a> {
@@ -120,131 +125,127 @@ struct Walk<'a> {
     limits: &'a Limits,
     at: usize,
     open: Vec<Open>,
-    /// The top-level element that is being walked.
-    current: Option<Element>,
+    found: &'a mut Vec<Element>,
 }
 
 impl Walk<'_> {
-    fn run(&mut self, visit: &mut dyn FnMut(Element)) -> Result<Option<PixelElement>> {
+    fn run(mut self) -> Result<Option<PixelElement>> {
         let mut elements = 0u64;
         loop {
             self.close_ended()?;
-            if self.open.is_empty() {
-                self.current.take().into_iter().for_each(&mut *visit);
-            }
             if self.at == self.bytes.len() {
                 return if self.open.is_empty() { Ok(None) } else { Err(truncated(self.at)) };
             }
             elements += 1;
             if elements > self.limits.elements_max {
-                let detail = format!("holds more than {} elements (dicom.elements_max)", self.limits.elements_max);
-                return Err(Error::new(Code::TooLarge, detail));
+                return Err(too_many(self.limits));
             }
-            let implicit = !self.encoding.explicit_vr || self.open.last().is_some_and(|o| o.implicit);
-            let header = read_header(self.bytes, self.at, implicit, self.encoding.big_endian)?;
+            let start = self.at;
+            let header = read_header(self.bytes, start, self.encoding())?;
+            self.at += header.size;
             let is_pixels = header.tag.0 == 0x7FE0 && matches!(header.tag.1, 8..=10 | 16);
             if self.open.is_empty() && is_pixels {
-                return read_pixels(self.bytes, &header, self.at + header.size, self.encoding).map(Some);
+                return self.read_pixels(&header).map(Some);
             }
             match header.tag.0 {
-                0xFFFE => self.step_item(&header)?,
-                _ => self.step_element(&header, implicit)?,
+                0xFFFE => self.step_item(&header, start)?,
+                _ => self.step_element(&header, start)?,
             }
         }
     }
 
-    fn step_element(&mut self, header: &ElementHeader, implicit: bool) -> Result<()> {
-        let start = self.at;
-        self.at += header.size;
-        if self.open.last().is_some_and(|o| o.kind == Kind::Sequence) {
-            return Err(implausible("an element stands where an item should", start));
-        }
-        let unknown_sequence = header.length == UNDEFINED && &header.vr == b"UN";
-        if self.open.is_empty() {
-            let value = self.at..self.at;
-            let (tag, whole, misleads_parser) = (header.tag, start..self.at, false);
-            self.current = Some(Element { tag, whole, value, unknown_sequence, misleads_parser });
-        } else if unknown_sequence {
-            self.mislead();
-        }
-        let vr = if implicit { dictionary_vr(header.tag) } else { VR::from_binary(header.vr) };
-        if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
-            // The pixels of an icon within a sequence item.
-            self.at = read_fragments(self.bytes, self.at, self.encoding.big_endian)?.1;
-            self.mislead();
-            return Ok(());
-        }
-        if header.length == UNDEFINED || vr == Some(VR::SQ) {
-            return self.open_sequence(header, implicit, start);
-        }
-        if vr.is_some_and(|vr| !header.length.is_multiple_of(unit_bytes(vr))) {
-            self.mislead();
-        }
-        self.at = advance(self.bytes, self.at, header.length, self.limit())?;
-        self.extend(self.at, self.at);
-        Ok(())
-    }
-
-    fn open_sequence(&mut self, header: &ElementHeader, implicit: bool, start: usize) -> Result<()> {
-        if header.length == UNDEFINED && !matches!(&header.vr, b"SQ" | b"UN" | [0, 0]) {
-            return Err(implausible("an element that is no sequence has undefined length", start));
-        }
-        self.push(Kind::Sequence, header.length, implicit || &header.vr == b"UN")?;
-        if self.open.iter().filter(|o| o.kind == Kind::Sequence).count() > self.limits.depth_max {
-            let detail = format!("nests sequences deeper than {} (dicom.depth_max)", self.limits.depth_max);
-            return Err(Error::new(Code::TooLarge, detail));
-        }
-        self.extend(self.at, self.at);
-        Ok(())
-    }
-
-    fn step_item(&mut self, header: &ElementHeader) -> Result<()> {
-        let start = self.at;
-        self.at += header.size;
-        match (header.tag, self.open.last().copied()) {
-            (ITEM, Some(Open { kind: Kind::Sequence, implicit, .. })) => {
-                self.push(Kind::Item, header.length, implicit)?;
-                self.extend(self.at, self.at);
-            }
-            (ITEM_END, Some(Open { kind: Kind::Item, end, .. }))
-            | (SEQUENCE_END, Some(Open { kind: Kind::Sequence, end, .. })) => {
-                if end.is_some() {
-                    self.mislead();
-                }
-                self.open.pop();
-                // The delimiter of the element itself is no part of its value.
-                let value_end = if self.open.is_empty() { start } else { self.at };
-                self.extend(value_end, self.at);
-            }
-            _ => return Err(implausible("an item or delimiter stands where none can be", start)),
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, kind: Kind, length: u32, implicit: bool) -> Result<()> {
-        let end = match length {
-            UNDEFINED => None,
-            length => Some(advance(self.bytes, self.at, length, self.limit())?),
-        };
-        self.open.push(Open { kind, end, implicit });
-        Ok(())
+    /// How the next header is written.
+    fn encoding(&self) -> Encoding {
+        self.open.last().map_or(self.encoding, |open| open.encoding)
     }
 
     /// Where the innermost item or sequence that states its length ends.
     fn limit(&self) -> usize {
-        self.open.iter().rev().find_map(|o| o.end).unwrap_or(self.bytes.len())
+        self.open.iter().rev().find_map(|open| open.end).unwrap_or(self.bytes.len())
     }
 
-    fn mislead(&mut self) {
-        if let Some(current) = &mut self.current {
-            current.misleads_parser = true;
+    fn step_element(&mut self, header: &ElementHeader, start: usize) -> Result<()> {
+        let holder_is_read = match self.open.last().map(|open| &open.level) {
+            Some(Level::Sequence(_)) => return Err(implausible("an element stands where an item should", start)),
+            Some(Level::Item(content)) => content.is_some(),
+            None => true,
+        };
+        if header.length == UNDEFINED && header.tag == (0x7FE0, 0x0010) {
+            // The pixels of an icon within a sequence item.
+            self.at = self.read_fragments()?.1;
+            return Ok(());
         }
+        let is_kept = holder_is_read && is_read(header.tag);
+        let stated = header.vr.filter(|vr| *vr != VR::UN);
+        let known = || StandardDataDictionary.by_tag(Tag(header.tag.0, header.tag.1)).map(|entry| entry.vr().relaxed());
+        let mut element = Element {
+            tag: header.tag,
+            vr: stated.or_else(known).unwrap_or(VR::UN),
+            vr_is_stated: stated.is_some(),
+            big_endian: self.encoding().big_endian && header.vr != Some(VR::UN),
+            value: Value::Items(Vec::new()),
+        };
+        let starts_with_item = || self.bytes[self.at..].starts_with(&ITEM_BYTES);
+        let is_sequence = match (header.length, header.vr) {
+            (UNDEFINED, None | Some(VR::SQ | VR::UN)) => true,
+            (UNDEFINED, Some(_)) => {
+                return Err(implausible("an element that is no sequence has undefined length", start));
+            }
+            (_, Some(VR::UN)) => is_kept && element.vr == VR::SQ && starts_with_item(),
+            (_, Some(_) | None) => element.vr == VR::SQ,
+        };
+        if is_sequence {
+            let encoding = if header.vr == Some(VR::UN) { UNKNOWN } else { self.encoding() };
+            return self.open_sequence(is_kept.then_some(element), header.length, encoding);
+        }
+        let value = self.at..advance(self.bytes, self.at, header.length, self.limit())?;
+        self.at = value.end;
+        element.value = Value::Bytes(value);
+        if is_kept { self.keep(element, start) } else { Ok(()) }
     }
 
-    fn extend(&mut self, value_end: usize, whole_end: usize) {
-        if let Some(current) = &mut self.current {
-            current.value.end = value_end;
-            current.whole.end = whole_end;
+    fn open_sequence(&mut self, element: Option<Element>, length: u32, encoding: Encoding) -> Result<()> {
+        self.open(Level::Sequence(element), length, encoding)?;
+        if self.open.iter().filter(|open| matches!(open.level, Level::Sequence(_))).count() > self.limits.depth_max {
+            let detail = format!("nests sequences deeper than {} (dicom.depth_max)", self.limits.depth_max);
+            return Err(Error::new(Code::TooLarge, detail));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, level: Level, length: u32, encoding: Encoding) -> Result<()> {
+        let end = match length {
+            UNDEFINED => None,
+            length => Some(advance(self.bytes, self.at, length, self.limit())?),
+        };
+        self.open.push(Open { level, end, encoding });
+        Ok(())
+    }
+
+    fn step_item(&mut self, header: &ElementHeader, start: usize) -> Result<()> {
+        let last = self.open.last().map(|open| (&open.level, open.end));
+        match (header.tag, last) {
+            (ITEM, Some((Level::Sequence(element), _))) => {
+                let content = element.as_ref().map(|_| Vec::new());
+                self.open(Level::Item(content), header.length, self.encoding())
+            }
+            (ITEM_END, Some((Level::Item(_), None))) | (SEQUENCE_END, Some((Level::Sequence(_), None))) => {
+                self.close(start)
+            }
+            // Some writers state a length and write the delimiter, too: as the last that the length covers, or behind it.
+            (ITEM_END, Some((Level::Item(_), Some(end)))) | (SEQUENCE_END, Some((Level::Sequence(_), Some(end)))) => {
+                if self.at == end {
+                    Ok(())
+                } else {
+                    Err(implausible("a delimiter contradicts a length", start))
+                }
+            }
+            (ITEM_END, Some((Level::Sequence(_), _))) | (SEQUENCE_END, Some((Level::Item(_), _)) | None)
+                if header.length == 0 =>
+            {
+                Ok(())
+            }
+            _ => Err(implausible("an item or delimiter stands where none can be", start)),
         }
     }
 
@@ -257,25 +258,84 @@ impl Walk<'_> {
             if self.at < *end {
                 break;
             }
-            self.open.pop();
+            self.close(self.at)?;
         }
         Ok(())
     }
-}
 
-/// In implicit VR only the dictionary tells how the parser reads a value.
-fn dictionary_vr(tag: (u16, u16)) -> Option<VR> {
-    StandardDataDictionary.by_tag(Tag(tag.0, tag.1)).map(|entry| entry.vr().relaxed())
-}
-
-/// Bytes of one number of a VR, 1 for text and bytes (PS3.5 6.2).
-fn unit_bytes(vr: VR) -> u32 {
-    match vr {
-        VR::OW | VR::SS | VR::US => 2,
-        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
-        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
-        _ => 1,
+    fn close(&mut self, at: usize) -> Result<()> {
+        match (self.open.pop().map(|open| open.level), self.open.last_mut().map(|open| &mut open.level)) {
+            (
+                Some(Level::Item(Some(content))),
+                Some(Level::Sequence(Some(Element { value: Value::Items(items), .. }))),
+            ) => {
+                items.push(content);
+                Ok(())
+            }
+            (Some(Level::Sequence(Some(element))), _) => self.keep(element, at),
+            _ => Ok(()),
+        }
     }
+
+    /// Files an attribute under the item that holds it. One that is there twice with two values has none.
+    fn keep(&mut self, element: Element, at: usize) -> Result<()> {
+        let holder = match self.open.last_mut().map(|open| &mut open.level) {
+            Some(Level::Item(Some(content))) => content,
+            _ => &mut *self.found,
+        };
+        let bytes = |element: &Element| match &element.value {
+            Value::Bytes(range) => self.bytes.get(range.clone()),
+            Value::Items(_) => None,
+        };
+        match holder.iter().find(|other| other.tag == element.tag) {
+            None => holder.push(element),
+            Some(same) if bytes(same).is_some() && bytes(same) == bytes(&element) => {}
+            Some(_) => {
+                let (group, number) = element.tag;
+                return Err(implausible(&format!("a second ({group:04X},{number:04X}) with another value"), at));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_pixels(&mut self, header: &ElementHeader) -> Result<PixelElement> {
+        let content = match header.length {
+            UNDEFINED => Content::Fragments(self.read_fragments()?.0),
+            length => Content::Native(self.at..advance(self.bytes, self.at, length, self.bytes.len())?),
+        };
+        Ok(PixelElement { element: header.tag.1, vr: header.vr.map_or([0, 0], VR::to_bytes), content })
+    }
+
+    /// The items of an encapsulated value, and where it ends.
+    fn read_fragments(&self) -> Result<(Vec<Range<usize>>, usize)> {
+        let mut fragments = Vec::new();
+        let mut at = self.at;
+        loop {
+            // A file that ends here lacks the delimiter, and not one pixel.
+            if fragments.len() > 1 && SEQUENCE_END_BYTES.starts_with(&self.bytes[at..]) {
+                return Ok((fragments, self.bytes.len()));
+            }
+            let header = read_header(self.bytes, at, UNKNOWN)?;
+            at += header.size;
+            match (header.tag, header.length) {
+                (SEQUENCE_END, _) => return Ok((fragments, at)),
+                (ITEM, UNDEFINED) => return Err(fragment_invalid("an item of undefined length")),
+                (ITEM, length) => {
+                    let end = advance(self.bytes, at, length, self.bytes.len())?;
+                    fragments.push(at..end);
+                    at = end;
+                }
+                _ => return Err(fragment_invalid("something else than an item")),
+            }
+            if fragments.len() as u64 > self.limits.elements_max {
+                return Err(too_many(self.limits));
+            }
+        }
+    }
+}
+
+fn fragment_invalid(what: &str) -> Error {
+    Error::new(Code::PixelLayoutInvalid, format!("the encapsulated pixel data holds {what}"))
 }
 
 fn advance(bytes: &[u8], at: usize, length: u32, limit: usize) -> Result<usize> {
@@ -296,67 +356,35 @@ fn long(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
     Some(if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
 }
 
-const LONG_VRS: [&[u8; 2]; 13] =
-    [b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"];
-const SHORT_VRS: [&[u8; 2]; 21] = [
-    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
-    b"ST", b"TM", b"UI", b"UL", b"US",
-];
-
 /// Whether two bytes are a VR of PS3.5 section 6.2.
 pub(super) fn is_vr(vr: &[u8]) -> bool {
-    LONG_VRS.iter().chain(&SHORT_VRS).any(|known| known.as_slice() == vr)
+    vr.try_into().is_ok_and(|chars| VR::from_binary(chars).is_some())
 }
 
-fn read_header(bytes: &[u8], at: usize, implicit: bool, big_endian: bool) -> Result<ElementHeader> {
+/// Whether a VR has two reserved bytes and a length of four in its header (PS3.5 7.1.2).
+fn has_long_header(vr: VR) -> bool {
+    use VR::{OB, OD, OF, OL, OV, OW, SQ, SV, UC, UN, UR, UT, UV};
+    matches!(vr, OB | OD | OF | OL | OV | OW | SQ | SV | UC | UN | UR | UT | UV)
+}
+
+fn read_header(bytes: &[u8], at: usize, encoding: Encoding) -> Result<ElementHeader> {
+    let Encoding { explicit_vr, big_endian } = encoding;
     let read = || -> Option<Result<ElementHeader>> {
         let tag = (word(bytes, at, big_endian)?, word(bytes, at + 2, big_endian)?);
-        if implicit || tag.0 == 0xFFFE {
+        if !explicit_vr || tag.0 == 0xFFFE {
             let length = long(bytes, at + 4, big_endian)?;
-            return Some(Ok(ElementHeader { tag, vr: [0, 0], length, size: 8 }));
+            return Some(Ok(ElementHeader { tag, vr: None, length, size: 8 }));
         }
-        let vr: [u8; 2] = bytes.get(at + 4..at + 6)?.try_into().ok()?;
-        if !is_vr(&vr) {
+        let Some(vr) = VR::from_binary(bytes.get(at + 4..at + 6)?.try_into().ok()?) else {
             return Some(Err(implausible("an element has no valid VR", at)));
-        }
-        let (length, size) = match LONG_VRS.contains(&&vr) {
+        };
+        let (length, size) = match has_long_header(vr) {
             true => (long(bytes, at + 8, big_endian)?, 12),
             false => (u32::from(word(bytes, at + 6, big_endian)?), 8),
         };
-        Some(Ok(ElementHeader { tag, vr, length, size }))
+        Some(Ok(ElementHeader { tag, vr: Some(vr), length, size }))
     };
     read().unwrap_or_else(|| Err(truncated(at)))
-}
-
-fn read_pixels(bytes: &[u8], header: &ElementHeader, at: usize, encoding: Encoding) -> Result<PixelElement> {
-    let content = match header.length {
-        UNDEFINED => Content::Fragments(read_fragments(bytes, at, encoding.big_endian)?.0),
-        length => Content::Native(at..advance(bytes, at, length, bytes.len())?),
-    };
-    Ok(PixelElement { element: header.tag.1, vr: header.vr, content })
-}
-
-/// The items of an encapsulated value, and where it ends.
-fn read_fragments(bytes: &[u8], mut at: usize, big_endian: bool) -> Result<(Vec<Range<usize>>, usize)> {
-    let mut fragments = Vec::new();
-    loop {
-        let header = read_header(bytes, at, true, big_endian)?;
-        at += header.size;
-        match (header.tag, header.length) {
-            (SEQUENCE_END, _) => return Ok((fragments, at)),
-            (ITEM, UNDEFINED) => return Err(fragment_invalid("an item of undefined length")),
-            (ITEM, length) => {
-                let end = advance(bytes, at, length, bytes.len())?;
-                fragments.push(at..end);
-                at = end;
-            }
-            _ => return Err(fragment_invalid("something else than an item")),
-        }
-    }
-}
-
-fn fragment_invalid(what: &str) -> Error {
-    Error::new(Code::PixelLayoutInvalid, format!("the encapsulated pixel data holds {what}"))
 }
 
 /// The first level of a bare data set's bytes guessed from its first element, or `None` if it looks like no data set at all.

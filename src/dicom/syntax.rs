@@ -127,3 +127,10 @@ pub(super) const IMAGE_SOP_CLASSES: &[&str] = &[
     "1.2.840.10008.5.1.4.1.1.481.1",    // RT Image
     "1.2.840.10008.5.1.4.1.1.481.2",    // RT Dose
 ];
+
+/// SOP Classes whose pixels can be looked at, and are not analysed: their values are no brightness.
+pub(super) const VIEWED_SOP_CLASSES: &[&str] = &[
+    "1.2.840.10008.5.1.4.1.1.30",   // Parametric Map
+    "1.2.840.10008.5.1.4.1.1.66.4", // Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7", // Label Map Segmentation
+];

@@ -116,7 +116,7 @@ impl Instance {
         for view in self.group(frame_index, FRAME_VOI).into_iter().chain([root]) {
             if let Some(item) = view.item(VOI_LUT, 0) {
                 // Only VR SS makes the first input signed; implicit VR cannot say.
-                let signed = self.encoding().explicit_vr.then(|| item.is_signed_short(LUT_DESCRIPTOR));
+                let signed = item.is_signed_short(LUT_DESCRIPTOR);
                 if let Some(lut) = lut(item, signed) {
                     return check_lut(lut, VOI_LUT).map(Voi::Lut);
                 }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use overread::error::Code;
+
 /// The larger corpus: `$OVERREAD_SHARED`, else `../shared` beside the repository. `None` where there is none.
 pub fn shared() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
@@ -26,10 +28,11 @@ pub fn rows(table: &Path) -> Vec<BTreeMap<String, String>> {
 }
 
 /// What became of one case.
+#[derive(Clone)]
 pub enum Verdict {
     Right,
     WithinTolerance,
-    Refused,
+    Refused(Code),
     Wrong(String),
 }
 
@@ -58,7 +61,7 @@ impl Tally {
         match verdict {
             Verdict::Right => counts[0] += 1,
             Verdict::WithinTolerance => counts[1] += 1,
-            Verdict::Refused => counts[2] += 1,
+            Verdict::Refused(_) => counts[2] += 1,
             Verdict::Wrong(why) => {
                 counts[3] += 1;
                 self.wrong.push(format!("{case}: {why}"));
@@ -66,12 +69,17 @@ impl Tally {
         }
     }
 
-    #[track_caller]
-    pub fn finish(self) {
+    pub fn print(&self) {
         println!("{:58} right  within  refused  wrong", "");
         for (group, [right, within, refused, wrong]) in &self.groups {
             println!("{group:58} {right:5}  {within:6}  {refused:7}  {wrong:5}");
         }
+    }
+
+    /// Prints, and fails if anything was wrong or nothing was counted.
+    #[track_caller]
+    pub fn finish(self) {
+        self.print();
         assert!(!self.groups.is_empty(), "no case was run");
         assert!(self.wrong.is_empty(), "{} wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
     }

@@ -9,4 +9,5 @@
 )]
 pub mod corpus;
 pub mod dicom;
+pub mod page;
 pub mod server;

@@ -59,7 +59,7 @@ fn unpack(request: &Request<'_>, bytes: &[u8]) -> Result<Frame> {
 /// Cells in pixel order, whatever the order in which they are stored.
 fn arranged<C: Cell>(header: &FrameHeader, cells: Vec<C>) -> Samples {
     C::samples(match header.photometric {
-        Photometric::YbrFull422 | Photometric::YbrPartial422 => upsample_422(&cells),
+        Photometric::YbrFull422 => upsample_422(&cells),
         _ if header.samples == 3 && header.planar => interleave(&cells),
         _ => cells,
     })
