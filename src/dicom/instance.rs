@@ -164,7 +164,7 @@ impl Scanned {
             let detail = format!("transfer syntax {} is not decoded here", header.transfer_syntax);
             return Err(Error::new(Code::UnsupportedTransferSyntax, detail).about(Subject::Tag(0x0002, 0x0010)));
         };
-        check_content(&header, syntax, &pixels)?;
+        check_content(&header, syntax, &pixels, part10.encoding)?;
         Ok(Instance {
             header,
             attributes,
@@ -178,10 +178,13 @@ impl Scanned {
 }
 
 /// The pixel element must be of the kind that the transfer syntax says, and long enough for all frames if it is native.
-fn check_content(header: &Header, syntax: &TransferSyntax, pixels: &PixelElement) -> Result<()> {
+fn check_content(header: &Header, syntax: &TransferSyntax, pixels: &PixelElement, encoding: Encoding) -> Result<()> {
     let layout = |what: &str| Err(Error::new(Code::PixelLayoutInvalid, what.to_owned()));
     if pixels.element != 0x0010 && syntax.coding != Coding::Native {
         return layout("floating-point pixels are encapsulated");
+    }
+    if encoding.big_endian && header.bits_allocated == 1 && &pixels.vr == b"OW" {
+        return layout("single bits stand in big-endian words, whose order readers do not agree on");
     }
     if matches!(header.photometric, Photometric::YbrIct | Photometric::YbrRct) && syntax.coding != Coding::Jpeg2000 {
         return layout("the colour transform of JPEG 2000 is stated for another transfer syntax");

@@ -1,6 +1,6 @@
 //! Stored values: what the cells of Pixel Data hold once unused bits and sign are dealt with (PS3.3 C.7.6.3.1).
 use crate::dicom::{Cell, Decoder, Header, Instance, Photometric, Samples};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 
 /// One expression for whole-number samples, whatever the width of their cells, and one for floats.
 macro_rules! on_samples {
@@ -36,6 +36,10 @@ pub(super) struct Bits {
 
 impl Bits {
     fn of(header: &Header, right_aligned: bool) -> Bits {
+        if header.bits_stored > 32 {
+            // Double Float Pixel Data: its values are no codes.
+            return Bits::new(32, 0, false);
+        }
         let shift = if right_aligned { 0 } else { header.high_bit + 1 - header.bits_stored };
         Bits::new(header.bits_stored, shift, header.signed)
     }
@@ -66,11 +70,16 @@ impl Bits {
 }
 
 impl StoredFrame {
-    /// Decodes a frame. Errors: those of `Decoder::frame`.
+    /// Decodes a frame. Errors: those of `Decoder::frame`; `PixelLayoutInvalid` if nobody can tell which colours it holds.
     pub(super) fn decode(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<StoredFrame> {
         let header = instance.header();
         let frame = decoder.frame(instance, frame_index)?;
         let bits = Bits::of(header, frame.right_aligned);
+        let states_transform = matches!(header.photometric, Photometric::YbrIct | Photometric::YbrRct);
+        if states_transform && !frame.is_rgb {
+            let detail = "the header states a colour transform, the codestream has none";
+            return Err(Error::new(Code::PixelLayoutInvalid, detail));
+        }
         let mut samples = frame.samples;
         if header.samples == 3 && !frame.is_rgb && is_ybr_full(header) {
             on_samples!(&mut samples, cells => ybr_to_rgb(cells, bits), _floats => {});

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits};
+use overread::dicom::{Decoder, Instance, Limits};
 use overread::error::Code;
 use overread::pixel::{Stage, stage_frame};
 
@@ -74,7 +74,7 @@ fn palette_decoding() {
             attributes.push(element(0x0028, data_number + channel, "OW", data));
         }
         let instance = read(sized(&attributes, &[0, 1, 128, 255])).unwrap();
-        stage_frame(&instance, Stage::Display, 0).map(|_| ()).map_err(|error| error.code)
+        stage_frame(&Decoder::in_process(), &instance, Stage::Display, 0).map(|_| ()).map_err(|error| error.code)
     };
     let damaged = Err(Code::HeaderImplausible);
     let (plain, segmented) = (0x1201, 0x1221);
@@ -184,8 +184,8 @@ fn offset_tables_that_point_anywhere() {
         let dataset = [header.concat(), pixels.concat()].concat();
         let bytes = Bytes::from(part10(&image.transfer_syntax, &image.sop_class, &image.sop_instance, &dataset));
         let instance = Instance::read(&bytes, &Limits::default())?;
-        let first = stage_frame(&instance, Stage::Stored, 0)?;
-        Ok::<bool, overread::error::Error>(first == stage_frame(&instance, Stage::Stored, 1)?)
+        let first = stage_frame(&Decoder::in_process(), &instance, Stage::Stored, 0)?;
+        Ok::<bool, overread::error::Error>(first == stage_frame(&Decoder::in_process(), &instance, Stage::Stored, 1)?)
     };
     let longs = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let very_longs = |values: &[u64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();

@@ -7,7 +7,7 @@ mod cve;
 mod malformed;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits, Modality, Voi, identify};
+use overread::dicom::{Decoder, Instance, Limits, Modality, Voi, identify};
 use overread::error::Code;
 use overread::pixel::{Stage, StageFrame, stage_frame};
 use support::dicom::{Cr, cr, element, element_header, item, part10};
@@ -225,7 +225,9 @@ fn an_image_of_no_study_can_be_looked_at_and_one_with_broken_names_cannot() {
     for bytes in shown {
         let viewed = Instance::view(&bytes, &Limits::default()).unwrap();
         assert_eq!(viewed.refusal.map(|refusal| refusal.code), Some(Code::HeaderImplausible));
-        let StageFrame::Integers(values) = stage_frame(&viewed.instance, Stage::Stored, 0).unwrap() else {
+        let StageFrame::Integers(values) =
+            stage_frame(&Decoder::in_process(), &viewed.instance, Stage::Stored, 0).unwrap()
+        else {
             panic!("stored values are integers");
         };
         assert!(values.iter().zip(&image.pixels).all(|(a, b)| *a == i64::from(*b)));

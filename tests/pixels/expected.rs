@@ -2,29 +2,29 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use overread::dicom::{Instance, Modality};
+use overread::dicom::{Decoder, Instance, Modality};
 use overread::error::Result;
 use overread::pixel::{Stage, StageFrame, Summary, stage_frame, summarise};
 
 use crate::support::corpus::Verdict;
 
 /// One line of a manifest, by column.
-pub type Row = BTreeMap<String, String>;
+pub(crate) type Row = BTreeMap<String, String>;
 
-pub const STAGES: [(Stage, &str); 3] =
+pub(crate) const STAGES: [(Stage, &str); 3] =
     [(Stage::Stored, "stored"), (Stage::Modality, "modality"), (Stage::Display, "display")];
 
 /// What lossy frames are compared with.
-pub struct References {
+pub(crate) struct References {
     corpus: PathBuf,
     signatures: serde_json::Value,
 }
 
-pub fn all_frames(instance: &Instance, stage: Stage) -> Result<Summary> {
-    summarise((0..instance.header().frames).map(|index| stage_frame(instance, stage, index)))
+pub(crate) fn all_frames(instance: &Instance, stage: Stage) -> Result<Summary> {
+    summarise((0..instance.header().frames).map(|index| stage_frame(&Decoder::in_process(), instance, stage, index)))
 }
 
-pub fn numbers(frame: &StageFrame) -> Vec<f64> {
+pub(crate) fn numbers(frame: &StageFrame) -> Vec<f64> {
     match frame {
         StageFrame::Integers(values) => values.iter().map(|v| *v as f64).collect(),
         StageFrame::Numbers(values) => values.clone(),
@@ -33,12 +33,12 @@ pub fn numbers(frame: &StageFrame) -> Vec<f64> {
 }
 
 impl References {
-    pub fn of(corpus: &Path) -> References {
+    pub(crate) fn of(corpus: &Path) -> References {
         let signatures = std::fs::read(corpus.join("signatures.json")).unwrap();
         References { corpus: corpus.to_owned(), signatures: serde_json::from_slice(&signatures).unwrap() }
     }
 
-    pub fn check(&self, row: &Row, instance: &Instance) -> Verdict {
+    pub(crate) fn check(&self, row: &Row, instance: &Instance) -> Verdict {
         let summaries = match summaries(row, instance) {
             Ok(summaries) => summaries,
             Err(wrong) => return wrong,
@@ -59,7 +59,7 @@ impl References {
     /// Stored values of the first frame against the reference decode; of the other stages and frames the means.
     fn check_lossy(&self, row: &Row, instance: &Instance, summaries: &[(&str, Summary)]) -> Verdict {
         let tolerance: f64 = row["tolerance_stored"].parse().unwrap();
-        let frame = match stage_frame(instance, Stage::Stored, 0) {
+        let frame = match stage_frame(&Decoder::in_process(), instance, Stage::Stored, 0) {
             Ok(frame) => numbers(&frame),
             Err(error) => return Verdict::Wrong(format!("stored: {error}")),
         };

@@ -2,7 +2,7 @@
 //! put in. And images of kinds that are refused.
 use std::io::Write as _;
 
-use overread::dicom::Instance;
+use overread::dicom::{Decoder, Instance};
 use overread::error::{Code, Result};
 use overread::pixel::{Stage, StageFrame, stage_frame};
 
@@ -147,7 +147,7 @@ fn run_lengths(cells: &[u32], size: usize) -> Vec<u8> {
 
 fn stored_values(bytes: Vec<u8>) -> Result<Vec<i64>> {
     let instance = Instance::read(&bytes.into(), &overread::dicom::Limits::default())?;
-    match stage_frame(&instance, Stage::Stored, 0)? {
+    match stage_frame(&Decoder::in_process(), &instance, Stage::Stored, 0)? {
         StageFrame::Integers(values) => Ok(values),
         StageFrame::Numbers(_) | StageFrame::Bytes(_) => panic!("stored values of integers are integers"),
     }

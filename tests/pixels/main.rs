@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bytes::Bytes;
-use overread::dicom::{Instance, Limits, Viewed};
+use overread::dicom::{Decoder, Instance, Limits, Viewed};
 use overread::error::{Code, Error, Result};
 use overread::pixel::{Stage, image, stage_frame, summarise};
 
@@ -95,7 +95,8 @@ fn add_series(proof: &mut Proof, folder: &Path) {
         let Viewed { instance, refusal, .. } = view(&folder.join(&case)).unwrap();
         let frame_index: u32 = row["frame"].parse().unwrap();
         let differs = STAGES.iter().find(|(stage, name)| {
-            let summary = summarise([stage_frame(&instance, *stage, frame_index)].into_iter()).unwrap();
+            let summary =
+                summarise([stage_frame(&Decoder::in_process(), &instance, *stage, frame_index)].into_iter()).unwrap();
             summary.sha256 != row[&format!("{name}_sha256")]
         });
         let verdict = match (differs, refusal) {
@@ -149,8 +150,8 @@ fn an_image_for_models_is_the_display_stage_before_rounding() {
     let cr = support::dicom::cr(64, 48, 11);
     let check = |bytes: Vec<u8>| {
         let instance = Instance::read(&Bytes::from(bytes), &Limits::default()).unwrap();
-        let shown = numbers(&stage_frame(&instance, Stage::Display, 0).unwrap());
-        let image = image(&instance, 0).unwrap();
+        let shown = numbers(&stage_frame(&Decoder::in_process(), &instance, Stage::Display, 0).unwrap());
+        let image = image(&Decoder::in_process(), &instance, 0).unwrap();
         assert_eq!((image.values.dim(), image.frame_number), ((64, 48), 1));
         for (value, byte) in image.values.iter().zip(&shown) {
             assert!((f64::from(*value) * 255.0 - byte).abs() <= 0.5 + 1e-4, "{value} {byte}");

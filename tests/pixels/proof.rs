@@ -10,7 +10,7 @@ use crate::support::corpus::{Tally, Verdict};
 
 /// A kind of pixels: a row of the published table. Ordered as the transfer syntaxes are in the service's own table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kind {
+pub(crate) struct Kind {
     syntax_rank: usize,
     syntax_uid: String,
     photometric: String,
@@ -20,13 +20,13 @@ pub struct Kind {
 }
 
 impl Kind {
-    pub fn of(header: &Header) -> Kind {
+    pub(crate) fn of(header: &Header) -> Kind {
         let (photometric, signed) = (header.photometric.as_str(), header.signed);
         Kind::new(header.transfer_syntax.as_str(), photometric, [header.bits_allocated, header.bits_stored], signed)
     }
 
     /// `None` for a row of an object without pixels.
-    pub fn of_row(row: &Row) -> Option<Kind> {
+    pub(crate) fn of_row(row: &Row) -> Option<Kind> {
         let bits = [row["bits_allocated"].parse().ok()?, row["bits_stored"].parse().ok()?];
         Some(Kind::new(&row["transfer_syntax_uid"], &row["photometric"], bits, row["pixel_representation"] == "1"))
     }
@@ -53,7 +53,7 @@ struct Counts {
 
 /// Everything that the walk over the corpus has found out.
 #[derive(Default)]
-pub struct Proof {
+pub(crate) struct Proof {
     kinds: BTreeMap<Kind, Counts>,
     /// Objects without pixels that are analysed, by the corpus' reason: how often each code.
     without: BTreeMap<(String, &'static str), usize>,
@@ -62,7 +62,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    pub fn add(&mut self, kind: Option<Kind>, reason: &str, features: &[&str], case: &str, verdict: Verdict) {
+    pub(crate) fn add(&mut self, kind: Option<Kind>, reason: &str, features: &[&str], case: &str, verdict: Verdict) {
         let group = kind.as_ref().map_or("no pixels", Kind::syntax_name).to_owned();
         match (&verdict, kind) {
             (Verdict::Refused(code), None) => *self.without.entry((reason.to_owned(), code.name())).or_default() += 1,
@@ -76,7 +76,7 @@ impl Proof {
     }
 
     /// The published table.
-    pub fn kinds_table(&self) -> String {
+    pub(crate) fn kinds_table(&self) -> String {
         let mut out = String::from(
             "| transfer syntax | UID | photometric interpretation | bits stored of allocated | sign | files |\n\
              |---|---|---|---|---|---|\n",
@@ -93,7 +93,7 @@ impl Proof {
     }
 
     /// What the objects without pixels for analysis are answered with.
-    pub fn without_table(&self) -> String {
+    pub(crate) fn without_table(&self) -> String {
         let mut out = String::from("| the object is | answer | files |\n|---|---|---|\n");
         for ((reason, code), count) in &self.without {
             writeln!(out, "| {} | `{code}` | {count} |", reason.replace('_', " ")).unwrap();
@@ -103,7 +103,7 @@ impl Proof {
 
     /// Prints both tables. Fails if anything was wrong.
     #[track_caller]
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.by_feature.print();
         self.by_syntax.finish();
     }
@@ -128,11 +128,12 @@ impl Counts {
 }
 
 /// Codes that say of an object what the corpus says of it after `not_analysed:`.
-pub fn codes_of_reason(reason: &str) -> &'static [Code] {
+pub(crate) fn codes_of_reason(reason: &str) -> &'static [Code] {
     match reason {
         "pixels_by_reference" => &[Code::UnsupportedTransferSyntax, Code::NoPixelData],
         "video" => &[Code::UnsupportedSopClass, Code::UnsupportedTransferSyntax],
-        "no_pixel_data" => &[Code::NoPixelData],
+        // One of these has a byte before its data set, and is none for us.
+        "no_pixel_data" => &[Code::NoPixelData, Code::NotDicom],
         _ => &[Code::UnsupportedSopClass],
     }
 }
