@@ -14,7 +14,6 @@ import torch.nn.functional as F
 # kernel, stride, expansion, in, out, repeats
 STAGES = [(3, 1, 1, 32, 16, 1), (3, 2, 6, 16, 24, 2), (5, 2, 6, 24, 40, 2), (3, 2, 6, 40, 80, 3),
           (5, 1, 6, 80, 112, 3), (5, 2, 6, 112, 192, 4), (3, 1, 6, 192, 320, 1)]
-FEATURES = 1280
 
 
 class Conv(nn.Module):
@@ -63,25 +62,70 @@ def blocks(stages):
 
 
 class Classifier(nn.Module):
-    """N x 1 x H x W -> (logits N x L, maps N x L x H/32 x W/32); mean of a map plus the bias is the logit."""
+    """N x 1 x H x W (multiples of 16) -> (logits N x L, maps N x L x H/16 x W/16), on Lite0 without its last two stages.
 
-    def __init__(self, labels):
+    Each cell gives evidence; a logit is the soft maximum of the evidence over the cells that count, plus a bias:
+    `bias + log(sum(w * exp(r * evidence)) / sum(w)) / r`, so a finding has to be somewhere. `w` is 0 in the letterbox (told
+    from the input's own black) and outside the field of the label, which the network estimates too. A map is the evidence, its
+    zero moved by `shown_from`, 0 where the cell does not count. The stages at stride 32 are left out because a cell there
+    sees all of the film and no place.
+    """
+
+    WIDTH = 512
+
+    def __init__(self, field_of_label, fields, sharpness, black):
+        """`field_of_label`: for each label, the number of its field (from 1), or 0 for all of the film; `fields`: how many there are;
+        `sharpness`: r, between the mean (0) and the maximum; `black`: value of the letterbox."""
         super().__init__()
         self.stem = Conv(1, 32, 3, 2)
-        self.blocks = blocks(STAGES)
-        self.head = Conv(320, FEATURES)
-        self.fc = nn.Linear(FEATURES, labels)
-        self.drop = 0.0
+        self.blocks = blocks(STAGES[:5])
+        self.head = Conv(112, self.WIDTH)
+        self.fc = nn.Conv2d(self.WIDTH, len(field_of_label), 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(field_of_label)))
+        self.fields = nn.Conv2d(self.WIDTH, fields, 1)
+        self.register_buffer("raise_by", torch.zeros(len(field_of_label)), persistent=False)
+        self.field_of_label, self.sharpness, self.black, self.drop = field_of_label, sharpness, black, 0.0
 
     def features(self, x):
         return self.head(self.blocks(self.stem(x)))
 
-    def forward(self, x):
+    def evidence(self, x):
+        """(evidence N x L, weight of each cell N x L, logits of the fields N x fields), all x H/16 x W/16."""
         f = self.features(x)
+        fields = self.fields(f)
         if self.training and self.drop:
             f = F.dropout2d(f, self.drop)
-        maps = F.conv2d(f, self.fc.weight[:, :, None, None])
-        return maps.mean((2, 3)) + self.fc.bias, maps
+        # 1 where the cell's brightest pixel is 4 % above black: no step, so no cell hangs on a rounding
+        seen = (25 / 2 * (F.max_pool2d(x, 16) - self.black)).clamp(0.0, 1.0)
+        within = (2 * torch.sigmoid(fields.detach()) - 0.5).clamp(0.0, 1.0)       # exactly 0 where less than a quarter is field
+        return self.fc(f), seen * torch.cat([torch.ones_like(seen), within], 1)[:, self.field_of_label], fields
+
+    def pooled(self, evidence, weight):
+        counts = weight + 1e-4                        # a film without its field still gets a finite answer
+        high = torch.logsumexp((self.sharpness * evidence * weight + counts.log()).flatten(2), 2) - counts.sum((2, 3)).log()
+        return self.bias + high / self.sharpness
+
+    def forward(self, x):
+        evidence, weight, _ = self.evidence(x)
+        return self.pooled(evidence, weight), (evidence + self.raise_by[:, None, None]) * weight
+
+    def shown_from(self, logits):
+        """Lets a map be positive where the cell alone, if all of the film were like it, would give more than these logits."""
+        self.raise_by = (self.bias.detach() - torch.as_tensor(logits, dtype=torch.float32))
+        return self
+
+
+class Mirrored(nn.Module):
+    """A classifier's answer to a film and to its mirror image, averaged; maps are laid back onto the film."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        both = torch.cat([x, x.flip(3)]).contiguous(memory_format=torch.channels_last)
+        (a, b), (c, d) = (out.chunk(2) for out in self.net(both))
+        return (a + b) / 2, (c + d.flip(3)) / 2
 
 
 class LungNet(nn.Module):
@@ -130,7 +174,7 @@ def from_imagenet(net):
     own = net.state_dict()
     sd = {k: v for k, v in sd.items() if k in own and own[k].shape == v.shape}
     missing, _ = net.load_state_dict(sd, strict=False)
-    assert all(k.split(".")[0] in ("fc", "ups", "out") or k.endswith("num_batches_tracked") for k in missing), missing
+    assert all(k.split(".")[0] in ("head", "fc", "bias", "fields", "ups", "out") or k.endswith("num_batches_tracked") for k in missing), missing
     return net.to(memory_format=torch.channels_last)
 
 

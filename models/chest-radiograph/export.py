@@ -14,9 +14,8 @@ sys.path.insert(0, str(HERE.parent))
 import card
 import fast
 import golden
-import network
 import package
-from train import LABELS, RECIPE
+from train import CELL, LABELS, RECIPE, saved
 
 MARGIN = 0.08
 # From the list that DICOM may use without a licence of SNOMED (PS3.16) where it has the finding, else our own.
@@ -39,7 +38,7 @@ intended_use = "Research use only. Not a medical device."
 [weights]
 file = "weights.pt"            # TorchScript, float32 N x 1 x {rows} x {columns} in; packs its convolutions for the CPU when loaded
 sha256 = ""
-outputs = ["logits", "maps"]   # N x {labels}, N x {labels} x {map_rows} x {map_columns}; mean of a map plus a bias is the logit
+outputs = ["logits", "maps"]   # N x {labels}, N x {labels} x {map_rows} x {map_columns}; evidence cell by cell, 0 where the lower edge of the band lies
 device = "cpu"
 other = {{ file = "weights.cuda.pt", sha256 = "" }}
 
@@ -80,7 +79,7 @@ tolerance = 1e-3
 
 def manifest(metrics, version):
     rows, columns = RECIPE["size"]
-    text = HEAD.format(version=version, rows=rows, columns=columns, labels=len(LABELS), map_rows=rows // 32, map_columns=columns // 32,
+    text = HEAD.format(version=version, rows=rows, columns=columns, labels=len(LABELS), map_rows=rows // CELL, map_columns=columns // CELL,
                        reduce=RECIPE["reduce"], margin=MARGIN, contrast=RECIPE["contrast"], fit=RECIPE["fit"], mean=RECIPE["mean"], std=RECIPE["std"])
     for name in LABELS:
         m = metrics["labels"][name]
@@ -93,13 +92,11 @@ def manifest(metrics, version):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--work", required=True)
-    ap.add_argument("--version", default="1.0.0")
+    ap.add_argument("--version", default="2.0.0")
     a = ap.parse_args()
     torch.set_num_threads(1)
     metrics = json.loads((HERE / "metrics.json").read_text())
-    net = network.Classifier(len(LABELS))
-    net.load_state_dict(torch.load(f"{a.work}/radiograph-final.pth"))
-    fast.export(net.eval().to(memory_format=torch.channels_last), HERE, RECIPE["size"])
+    fast.export(saved(a.work, "final", metrics["labels"]), HERE, RECIPE["size"])
     (HERE / "model.toml").write_text(manifest(metrics, a.version))
     golden.classifier_example(HERE, {**RECIPE, "crop": {"margin": MARGIN}})
     (HERE / "card.md").write_text(card.render(metrics, a.version))

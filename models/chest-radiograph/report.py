@@ -18,9 +18,9 @@ sys.path.insert(0, str(HERE.parent))
 import baselines
 import heatmaps
 import pipeline as p
-from train import CYCLES, FOLDS, LABELS, SIZE, split
+from train import CELL, EPOCHS, FOLDS, LABELS, SIZE, split
 
-DRAWS = 200
+DRAWS = 1000
 
 
 def platt(logit, y):
@@ -67,7 +67,7 @@ def compare(groups, y, score, rivals):
     """AUROC and AP with intervals, and the paired difference to each rival with its interval."""
     draws = p.bootstrap(groups, lambda i: [p.auroc(y[i], score[i]), p.average_precision(y[i], score[i])]
                         + [p.auroc(y[i], r[i]) for r in rivals.values()], DRAWS)
-    out = {"positives": int(y.sum()), "films": len(y), "patients_positive": len(set(groups[y == 1])), "auroc": round(p.auroc(y, score), 3),
+    out = {"positives": int(y.sum()), "films": len(y), "patients_positive": len(set(groups[y == 1])), "auroc": round(p.auroc(y, score), 4),
            "auroc_95": p.interval(draws[:, 0]), "ap": round(p.average_precision(y, score), 3), "ap_95": p.interval(draws[:, 1])}
     for k, (name, r) in enumerate(rivals.items()):
         out[name] = {"auroc": round(p.auroc(y, r), 3), "auroc_95": p.interval(draws[:, 2 + k]),
@@ -187,7 +187,7 @@ def main():
         films = {"more": int(z["more"].sum()), "labels": int((~z["more"]).sum()), "out_of_fold": len(dev), "validation": len(val),
                  "patients_out_of_fold": len(set(z["patient"][dev])), "patients_validation": len(set(z["patient"][val])),
                  "refused_by_lungs_more": round(float((z["refusal"][z["more"]] != "").mean()), 4)}
-        out = {"films": films, "folds": FOLDS, "cells": f"{SIZE // 32} x {SIZE // 32}", "cycles": CYCLES, "bootstrap_draws": DRAWS,
+        out = {"films": films, "folds": FOLDS, "cells": f"{SIZE // CELL} x {SIZE // CELL}", "epochs": EPOCHS, "bootstrap_draws": DRAWS,
                "duplicates": kept_audit(z, a.work), "labels": {}}
         for j, label in enumerate(LABELS):
             r = out["labels"][label] = out_of_fold(z, j, dev, none, score, scored, fold)
@@ -199,7 +199,7 @@ def main():
         read("final")
         for j, label in enumerate(LABELS):
             out["labels"][label]["validation"] = validation(z, j, val, none, score, out["labels"][label])
-        out["heatmaps"] = heatmaps.report(z, fold, a.work)
+        out["heatmaps"] = heatmaps.report(z, fold, a.work, out["labels"])
         p.write_json(HERE / "metrics.json", out)
 
 
