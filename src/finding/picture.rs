@@ -32,8 +32,8 @@ fn caption(finding: &Finding) -> [String; 4] {
     [
         format!("{}: {outcome}{experimental}", finding.code.meaning),
         format!("probability {:.2}, threshold {:.2}", finding.probability, finding.threshold),
-        // An activation map explains a number. Whether it also points is a figure of the model card, and may be no.
-        "heat: what raised the score, not a place".to_owned(),
+        // An activation map explains a number. How well it also points is a figure of the model card; it never is an outline.
+        "heat: what raised the score, no outline".to_owned(),
         format!("{} {}, research only", finding.provenance.model, finding.provenance.version),
     ]
 }
