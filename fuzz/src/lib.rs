@@ -16,7 +16,7 @@ pub mod uid;
 
 use bytes::Bytes;
 
-use dicom::{Instance, Limits};
+use dicom::{Decoder, Instance, Limits};
 use pixel::{Stage, StageFrame};
 
 /// Budgets small enough that an input at the limit still runs in milliseconds.
@@ -33,18 +33,19 @@ pub fn look(bytes: Vec<u8>) {
 
 /// All stages of the first frames, and the picture that a model sees.
 pub fn look_at(instance: &Instance) {
+    let decoder = Decoder::in_process();
     let header = instance.header();
     let pixels = header.frame_pixels();
     for index in 0..header.frames.min(3) {
         for (stage, samples) in [(Stage::Stored, usize::from(header.samples)), (Stage::Modality, 1)] {
-            if let Ok(frame) = pixel::stage_frame(instance, stage, index) {
+            if let Ok(frame) = pixel::stage_frame(&decoder, instance, stage, index) {
                 assert_eq!(length(&frame), pixels * samples);
             }
         }
-        if let Ok(frame) = pixel::stage_frame(instance, Stage::Display, index) {
+        if let Ok(frame) = pixel::stage_frame(&decoder, instance, Stage::Display, index) {
             assert!(matches!(length(&frame), n if n == pixels || n == 3 * pixels));
         }
-        if let Ok(image) = pixel::image(instance, index) {
+        if let Ok(image) = pixel::image(&decoder, instance, index) {
             assert_eq!(image.values.len(), pixels);
             assert!(image.values.iter().all(|value| (0.0..=1.0).contains(value)), "a display value outside 0 to 1");
         }
