@@ -21,6 +21,8 @@ pub struct Config {
     pub server: Server,
     /// Limits on what is read.
     pub dicom: dicom::Limits,
+    /// Where compressed frames are decoded.
+    pub decode: dicom::DecodeConfig,
     /// Durable storage.
     pub ledger: ledger::Config,
     /// When a study is complete.

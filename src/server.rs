@@ -35,7 +35,10 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server> {
         let listener = listen(&config.server.listen).await?;
         let address = listener.local_addr().map_err(|_| Error::internal("the listening address is not known"))?;
+        let decoder = Decoder::new(&config.decode)?;
         let ledger = open_ledger(&config)?;
+        let starting = decoder.clone();
+        let starting = tokio::task::spawn_blocking(move || starting.start());
         let (models, mut refused) = model::discover(&models_dir(&config));
         let infer_config = config.infer.clone();
         let loading =
@@ -51,10 +54,10 @@ impl Server {
             let manifest = &model.manifest;
             tracing::info!(model = %manifest.name, version = manifest.version, digest = model.digest, "model serves");
         }
+        starting.await.map_err(|_| Error::internal("starting a decode worker failed unexpectedly"))??;
         let (stop, stopped) = watch::channel(false);
         let intake = Intake::new(ledger.clone(), config.dicom.clone());
         let workers = worker_count(config.analysis.workers);
-        let decoder = Decoder::in_process();
         let (limits, analysis) = (config.dicom.clone(), config.analysis.clone());
         let pipeline = Pipeline::new(ledger.clone(), models.clone(), decoder.clone(), pool, limits, analysis);
         let workers = Workers::start(&Arc::new(pipeline), workers);
@@ -62,7 +65,7 @@ impl Server {
         let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone(), decoder };
         let drain = Duration::from_secs(config.server.drain_s);
         let gate = tokio::spawn(grpc::serve(listener, rooms, config.grpc.clone(), stopped, drain));
-        tracing::info!(%address, "serving");
+        tracing::info!(%address, decode = config.decode.mode.name(), "serving");
         Ok(Server { address, ledger, workers, gate, sealer, stop, drain })
     }
 

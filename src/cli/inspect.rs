@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::dicom::{Decoder, Instance, Limits, Viewed};
+use crate::dicom::{DecodeConfig, Decoder, Instance, Limits, Viewed};
 use crate::error::{Code, Error, Result, Subject};
 use crate::pixel::{self, StageFrame, Summary, render};
 
@@ -87,7 +87,8 @@ fn inspect(args: &Args) -> Result<Value> {
     let bytes = std::fs::read(&args.file).map_err(unreadable)?;
     let viewed = Instance::view(&bytes.into(), &Limits::default())?;
     let instance = &viewed.instance;
-    let decoder = Decoder::in_process();
+    // A file that somebody was sent is no more to be trusted than what a server receives. A worker starts if it is needed.
+    let decoder = Decoder::new(&DecodeConfig::default())?;
     let indices = match args.frame {
         Some(number) => number - 1..number,
         None => 0..instance.header().frames,

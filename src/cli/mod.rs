@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::dicom;
 use crate::error::{Error, Result};
 use serve::parse_set;
 
@@ -53,18 +54,23 @@ enum Command {
     Inspect(inspect::Args),
     /// List, verify or install models
     Models(models::Args),
+    /// The nursery of decode workers; the service starts it, nobody else
+    #[command(hide = true)]
+    DecodeWorker,
 }
 
 impl Cli {
     /// Runs the subcommand.
     #[must_use]
     pub fn run(&self) -> ExitCode {
+        tell_panics_by_place();
         match &self.command {
             Command::Serve(args) => serve::run(args),
             Command::Analyze(args) => analyze::run(args),
             Command::Explain(args) => explain::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Models(args) => models::run(args),
+            Command::DecodeWorker => dicom::run_worker(),
         }
     }
 }
@@ -73,6 +79,17 @@ impl Cli {
 fn fail(error: &Error) -> ExitCode {
     eprintln!("overread: {error}\n  {}\n  do: {}", error.code.row().means, error.code.row().remedy);
     ExitCode::from(error.code.row().exit)
+}
+
+/// A panic's text may quote what was being read, and a decoder's is of no use to anyone here: its place is told alone.
+fn tell_panics_by_place() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        match tracing::dispatcher::has_been_set() {
+            true => tracing::error!(place, "panic"),
+            false => eprintln!("overread: panic at {place}"),
+        }
+    }));
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -21,7 +21,7 @@ mod syntax;
 mod values;
 
 pub use codec::{Cell, Frame, Samples};
-pub use decode::Decoder;
+pub use decode::{Config as DecodeConfig, Decoder, Mode as DecodeMode, Walls, run_worker};
 pub use header::{Header, Text};
 pub use instance::{Identity, Instance, Viewed, identify};
 pub use limits::Limits;

@@ -21,6 +21,24 @@ pub(super) enum Coding {
     Jpeg2000,
 }
 
+/// Where a coding is decoded when there are workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the serving process: ours, in safe Rust, bounded by the frame's size.
+    Here,
+    /// In a worker: C, C++, or a large library of others.
+    Worker,
+}
+
+impl Coding {
+    pub(super) fn place(self) -> Place {
+        match self {
+            Coding::Native | Coding::EncapsulatedNative | Coding::DeflatedFrame | Coding::Rle => Place::Here,
+            Coding::Jpeg | Coding::JpegLs | Coding::Jpeg2000 => Place::Worker,
+        }
+    }
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferSyntax {

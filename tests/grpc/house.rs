@@ -38,6 +38,7 @@ impl House {
         config.server.listen = "127.0.0.1:0".to_owned();
         config.server.data_dir = data.path().to_owned();
         config.server.models_dir = "tests/data/models".into();
+        config.decode.program = env!("CARGO_BIN_EXE_overread").into();
         change(&mut config);
         House { server: Server::start(config).await.expect("the server starts"), _data: data }
     }

@@ -1,4 +1,5 @@
 //! What a server says of itself: reflection, health, models, and how it ends.
+use overread::dicom::DecodeMode;
 use overread::gate::grpc::v1::{self, model_service_client::ModelServiceClient};
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -53,6 +54,8 @@ async fn health_is_told_for_the_server_and_for_each_model() {
         ("overread.v1.AnalysisService", ServingStatus::Serving),
         ("models/tiny-radiograph", ServingStatus::Serving),
         ("models/cardless", ServingStatus::NotServing),
+        ("decode/workers", ServingStatus::Serving),
+        ("decode/in-process", ServingStatus::NotServing),
     ] {
         let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap();
         assert_eq!(answer.into_inner().status(), want, "{service}");
@@ -70,6 +73,20 @@ async fn health_is_told_for_the_server_and_for_each_model() {
     assert_eq!(model.labels.iter().map(|label| &*label.label).collect::<Vec<_>>(), ["bright", "dark"]);
     let missing = v1::GetModelRequest { name: "models/none".into() };
     assert_eq!(service.get_model(missing).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decoding_in_process_is_told_by_health() {
+    let house = House::open_with(|config| config.decode.mode = DecodeMode::InProcess).await;
+    let mut health = HealthClient::new(house.channel().await);
+    for (service, want) in [
+        ("decode/workers", ServingStatus::NotServing),
+        ("decode/in-process", ServingStatus::Serving),
+        ("decode/seccomp", ServingStatus::NotServing),
+    ] {
+        let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap();
+        assert_eq!(answer.into_inner().status(), want, "{service}");
+    }
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

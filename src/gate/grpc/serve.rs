@@ -26,7 +26,7 @@ use super::{
     v1,
 };
 use crate::{
-    dicom::{self, Decoder},
+    dicom::{self, DecodeMode, Decoder, Walls},
     error::{Code, Error, Result},
     ledger::Ledger,
     model::Model,
@@ -151,6 +151,10 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status(name, status).await;
     }
+    for (name, holds) in decode_health(&gate.rooms.decoder) {
+        let status = if holds { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status(name, status).await;
+    }
     let unreadable = |_| Error::internal("the API's descriptors cannot be read");
     let reflection = self::reflection().build_v1().map_err(unreadable)?;
     // Python's reflection client and older grpcurl ask for the alpha version.
@@ -174,6 +178,17 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         .add_service(findings.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(models.max_decoding_message_size(MESSAGE_BYTES_MAX));
     Ok((health, router))
+}
+
+/// The names under which `grpc.health.v1` tells where frames are decoded, and behind which walls.
+fn decode_health(decoder: &Decoder) -> [(&'static str, bool); 4] {
+    let walls = decoder.walls().unwrap_or(Walls { seccomp: false, landlock: false });
+    [
+        ("decode/workers", decoder.mode() == DecodeMode::Workers),
+        ("decode/in-process", decoder.mode() == DecodeMode::InProcess),
+        ("decode/seccomp", walls.seccomp),
+        ("decode/landlock", walls.landlock),
+    ]
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
