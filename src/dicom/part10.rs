@@ -139,7 +139,7 @@ fn inflater(raw: &[u8]) -> Box<dyn Read + '_> {
 }
 
 /// Reads an inflating stream to its end or to `bytes_max`, for which memory is reserved. Errors: `TooLarge`, `Truncated`, `DecodeFailed`.
-pub(super) fn inflate_capped(reader: impl Read, bytes_max: u64) -> Result<Vec<u8>> {
+fn inflate_capped(reader: impl Read, bytes_max: u64) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     // Address space only: pages that are not written to are no memory. A vector that doubles would take twice as much.
     let reserved = usize::try_from(bytes_max).is_ok_and(|bytes| out.try_reserve_exact(bytes).is_ok());

@@ -15,9 +15,10 @@ pub enum Photometric {
     YbrFull422,
     YbrIct,
     YbrRct,
+    Xyb,
 }
 
-const NAMES: [(Photometric, &str); 8] = [
+const NAMES: [(Photometric, &str); 9] = [
     (Photometric::Monochrome1, "MONOCHROME1"),
     (Photometric::Monochrome2, "MONOCHROME2"),
     (Photometric::PaletteColor, "PALETTE COLOR"),
@@ -26,6 +27,7 @@ const NAMES: [(Photometric, &str); 8] = [
     (Photometric::YbrFull422, "YBR_FULL_422"),
     (Photometric::YbrIct, "YBR_ICT"),
     (Photometric::YbrRct, "YBR_RCT"),
+    (Photometric::Xyb, "XYB"),
 ];
 
 impl Photometric {

@@ -17,8 +17,13 @@ pub(super) enum Coding {
     Jpeg,
     /// ISO/IEC 14495-1.
     JpegLs,
-    /// ISO/IEC 15444-1, and -15 (high throughput).
+    /// ISO/IEC 15444-1.
     Jpeg2000,
+    /// ISO/IEC 15444-15, JPEG 2000 of high throughput.
+    #[cfg_attr(not(feature = "native-codecs"), expect(dead_code, reason = "no decoder of such a build reads it"))]
+    Htj2k,
+    /// ISO/IEC 18181.
+    JpegXl,
 }
 
 /// Where a coding is decoded when there are workers.
@@ -34,7 +39,7 @@ impl Coding {
     pub(super) fn place(self) -> Place {
         match self {
             Coding::Native | Coding::EncapsulatedNative | Coding::DeflatedFrame | Coding::Rle => Place::Here,
-            Coding::Jpeg | Coding::JpegLs | Coding::Jpeg2000 => Place::Worker,
+            Coding::Jpeg | Coding::JpegLs | Coding::Jpeg2000 | Coding::Htj2k | Coding::JpegXl => Place::Worker,
         }
     }
 }
@@ -79,9 +84,16 @@ pub const TRANSFER_SYNTAXES: &[TransferSyntax] = &[
     row("1.2.840.10008.1.2.4.81", "JPEG-LS Near-lossless", Coding::JpegLs),
     row("1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless", Coding::Jpeg2000),
     row("1.2.840.10008.1.2.4.91", "JPEG 2000", Coding::Jpeg2000),
-    row("1.2.840.10008.1.2.4.201", "HTJ2K Lossless", Coding::Jpeg2000),
-    row("1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", Coding::Jpeg2000),
-    row("1.2.840.10008.1.2.4.203", "HTJ2K", Coding::Jpeg2000),
+    row("1.2.840.10008.1.2.4.110", "JPEG XL Lossless", Coding::JpegXl),
+    row("1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression", Coding::JpegXl),
+    row("1.2.840.10008.1.2.4.112", "JPEG XL", Coding::JpegXl),
+    // No decoder written in Rust is ripe: docs/adr/0010-htj2k-by-openjpeg.md.
+    #[cfg(feature = "native-codecs")]
+    row("1.2.840.10008.1.2.4.201", "HTJ2K Lossless", Coding::Htj2k),
+    #[cfg(feature = "native-codecs")]
+    row("1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", Coding::Htj2k),
+    #[cfg(feature = "native-codecs")]
+    row("1.2.840.10008.1.2.4.203", "HTJ2K", Coding::Htj2k),
 ];
 
 /// The row of a UID, if its pixels can be decoded here.

@@ -18,13 +18,22 @@ pub(super) struct Stated {
     pub(super) lossless: bool,
     /// JPEG: colour transform of an Adobe APP14 segment.
     pub(super) adobe: Option<u8>,
+    /// JPEG: all samples are in the first scan, which is not refined by later ones.
+    pub(super) one_scan: bool,
     /// JPEG-LS: samples of a pixel stand together (interleave mode line or sample), not in planes.
     pub(super) interleaved: bool,
+    /// JPEG 2000: samples have a sign.
+    pub(super) signed: bool,
     /// JPEG 2000: a multi-component transform leads back to R, G, B.
     pub(super) transformed: bool,
 }
 
 impl Stated {
+    /// How many samples there are.
+    pub(super) fn samples(&self) -> usize {
+        self.rows as usize * self.columns as usize * usize::from(self.components)
+    }
+
     /// The codestream must be of the size, depth and samples that the header says and that were budgeted.
     pub(super) fn check(&self, header: &FrameHeader) -> Result<()> {
         let same_size = self.rows == u32::from(header.rows) && self.columns == u32::from(header.columns);
@@ -84,7 +93,10 @@ pub(super) fn jpeg(bytes: &[u8]) -> Result<Stated> {
                     components: u16::from(*segment.get(5).ok_or_else(cut)?),
                     lossless: marker == 0xFFC3,
                     adobe: None,
+                    // SOF2, 6, 10 and 14 are progressive; SOS below may still say that other scans follow.
+                    one_scan: marker & 3 != 2,
                     interleaved: true,
+                    signed: false,
                     transformed: false,
                 });
             }
@@ -94,6 +106,7 @@ pub(super) fn jpeg(bytes: &[u8]) -> Result<Stated> {
                 // SOS of JPEG-LS: count, two bytes a component, NEAR, interleave mode.
                 let mode = segment.first().and_then(|count| segment.get(2 + 2 * usize::from(*count)));
                 stated.interleaved = mode != Some(&0);
+                stated.one_scan &= segment.first().map(|count| u16::from(*count)) == Some(stated.components);
                 stated.adobe = adobe;
                 return Ok(stated);
             }
@@ -103,9 +116,8 @@ pub(super) fn jpeg(bytes: &[u8]) -> Result<Stated> {
     }
 }
 
-/// Reads a JPEG 2000 main header (raw codestream or JP2 file) and walks the tile-parts: all of them must be there.
-pub(super) fn jpeg2000(bytes: &[u8]) -> Result<Stated> {
-    let stream = codestream(bytes)?;
+/// Reads the main header of a contiguous JPEG 2000 codestream and walks the tile-parts: all of them must be there.
+pub(super) fn jpeg2000(stream: &[u8]) -> Result<Stated> {
     if !stream.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
         return Err(damaged("the codestream does not start as JPEG 2000"));
     }
@@ -129,14 +141,17 @@ pub(super) fn jpeg2000(bytes: &[u8]) -> Result<Stated> {
         precision: u16::from(first[0] & 0x7F) + 1,
         lossless: false,
         adobe: None,
+        one_scan: false,
         interleaved: true,
+        signed: first[0] & 0x80 != 0,
         transformed: main_header(stream)?,
     };
     Ok(stated)
 }
 
-/// The contiguous codestream of a JP2 file (box `jp2c`), or the bytes themselves.
-fn codestream(bytes: &[u8]) -> Result<&[u8]> {
+/// The contiguous codestream of a JP2 file (box `jp2c`), or the bytes themselves. What the other boxes say about colour is not
+/// for DICOM (PS3.5 8.2.4).
+pub(super) fn codestream(bytes: &[u8]) -> Result<&[u8]> {
     if bytes.get(4..8).is_none_or(|kind| kind != b"jP  ") {
         return Ok(bytes);
     }

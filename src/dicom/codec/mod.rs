@@ -1,12 +1,25 @@
-//! Codecs: one frame's bytes to samples. One seam, [`Codec`]; which codec decodes what is in the table of `syntax`.
+//! Codecs: one frame's bytes to samples. One seam, [`Codec`], with up to two decoders behind it for each coding: the fastest
+//! there is (C and C++ libraries, cargo feature `native-codecs`) and one written in Rust. What codes what is in the table of
+//! `syntax`; which decoder is taken is in [`codec`].
 //!
 //! Each codec checks the codestream's own header against the object's before it decodes, so that no decoder is asked for
 //! another size than the one that was budgeted; what comes out is counted again here.
-mod foreign;
-mod jpeg;
+mod adapter;
+#[cfg(feature = "native-codecs")]
+mod charls;
+mod hayro;
+mod jfif;
+mod jpeg_xl;
+#[cfg(feature = "native-codecs")]
+mod libjpeg;
+mod loco;
 mod marker;
 mod native;
+#[cfg(feature = "native-codecs")]
+mod openjpeg;
 mod rle;
+#[cfg(feature = "native-codecs")]
+mod unfilled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -100,14 +113,59 @@ trait Codec {
     fn decode(&self, request: &Request<'_>) -> Result<Frame>;
 }
 
-fn codec(coding: Coding) -> &'static dyn Codec {
-    match coding {
+/// Which decoders may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decoders {
+    /// The fastest of this build.
+    #[default]
+    Fastest,
+    /// Those written in Rust: all that a build without `native-codecs` has, and a second opinion in a build that has both.
+    Rust,
+}
+
+/// The decoder of a coding. Errors: `UnsupportedTransferSyntax` where the only one is not in this build, or not in Rust.
+fn codec(coding: Coding, decoders: Decoders) -> Result<&'static dyn Codec> {
+    Ok(match coding {
         Coding::Native | Coding::EncapsulatedNative => &native::Native,
         Coding::DeflatedFrame => &native::Deflated,
         Coding::Rle => &rle::Rle,
-        Coding::Jpeg => &jpeg::Jpeg,
-        Coding::JpegLs => &foreign::JpegLs,
-        Coding::Jpeg2000 => &foreign::Jpeg2000,
+        Coding::JpegXl => &jpeg_xl::JpegXl,
+        Coding::Jpeg | Coding::JpegLs | Coding::Jpeg2000 | Coding::Htj2k => match (decoders, native_codec(coding)) {
+            (Decoders::Fastest, Some(codec)) => codec,
+            (Decoders::Fastest | Decoders::Rust, _) => rust_codec(coding)?,
+        },
+    })
+}
+
+#[cfg(feature = "native-codecs")]
+fn native_codec(coding: Coding) -> Option<&'static dyn Codec> {
+    match coding {
+        Coding::Jpeg => Some(&libjpeg::Jpeg),
+        Coding::JpegLs => Some(&charls::JpegLs),
+        Coding::Jpeg2000 | Coding::Htj2k => Some(&openjpeg::Jpeg2000),
+        Coding::Native | Coding::EncapsulatedNative | Coding::DeflatedFrame | Coding::Rle | Coding::JpegXl => None,
+    }
+}
+
+#[cfg(not(feature = "native-codecs"))]
+fn native_codec(_coding: Coding) -> Option<&'static dyn Codec> {
+    None
+}
+
+fn rust_codec(coding: Coding) -> Result<&'static dyn Codec> {
+    match coding {
+        Coding::Jpeg => Ok(&adapter::Jpeg),
+        Coding::JpegLs => Ok(&loco::JpegLs),
+        Coding::Jpeg2000 => Ok(&hayro::Jpeg2000),
+        Coding::Htj2k
+        | Coding::Native
+        | Coding::EncapsulatedNative
+        | Coding::DeflatedFrame
+        | Coding::Rle
+        | Coding::JpegXl => {
+            let detail = "is decoded only by builds with native-codecs";
+            Err(Error::new(Code::UnsupportedTransferSyntax, detail))
+        }
     }
 }
 
@@ -117,7 +175,7 @@ fn damaged(what: impl Into<String>) -> Error {
 
 /// Decodes one frame in this process; `decode` is where it may be done in another.
 pub(super) fn decode(coding: Coding, request: &Request<'_>) -> Result<Frame> {
-    guarded(request.header.frame_samples(), || codec(coding).decode(request))
+    guarded(request.header.frame_samples(), || codec(coding, Decoders::Fastest)?.decode(request))
 }
 
 /// What comes out has `expected` samples. Foreign decoders are C and C++ behind thin bindings, some of which panic on what they
@@ -132,11 +190,18 @@ fn guarded(expected: usize, decode: impl FnOnce() -> Result<Frame>) -> Result<Fr
 }
 
 impl Instance {
-    /// Decodes the frame with index `frame_index` (from 0) in this process; services use a [`Decoder`](super::Decoder).
+    /// Decodes the frame with index `frame_index` (from 0) in this process, by the fastest decoder of this build; services use a
+    /// [`Decoder`](super::Decoder).
     ///
-    /// Errors, about this instance: `InvalidArgument` (no such frame), `DecodeFailed`, `Truncated`, `TooLarge`, `PixelLayoutInvalid`.
+    /// Errors, about this instance: `InvalidArgument` (no such frame), `DecodeFailed`, `Truncated`, `TooLarge`, `PixelLayoutInvalid`,
+    /// `UnsupportedTransferSyntax` (a kind of codestream for which this build has no decoder).
     pub fn frame(&self, frame_index: u32) -> Result<Frame> {
         self.frame_by(frame_index, decode)
+    }
+
+    /// The same by decoders that are said; for comparing them.
+    pub fn frame_with(&self, frame_index: u32, decoders: Decoders) -> Result<Frame> {
+        self.frame_by(frame_index, |coding, request| codec(coding, decoders)?.decode(request))
     }
 
     /// The same; `run` decodes what is coded. Errors: those of `run`, too.

@@ -1,12 +1,12 @@
 //! Uncompressed frames: in Pixel Data itself, one to a fragment, or deflated (PS3.5 section 8, A.4.11, A.4.13).
 use crate::error::{Code, Error, Result};
 
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::Pod;
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{Cell, Codec, Frame, Request, Samples};
 use crate::dicom::Photometric;
 use crate::dicom::layout::FrameHeader;
-use crate::dicom::part10::inflate_capped;
 
 pub(super) struct Native;
 pub(super) struct Deflated;
@@ -19,11 +19,23 @@ impl Codec for Native {
 
 impl Codec for Deflated {
     fn decode(&self, request: &Request<'_>) -> Result<Frame> {
-        // A frame that inflates to more than its size is hostile: one even byte of padding is all that may follow.
-        let expected = request.header.frame_bits().div_ceil(8) + 1;
-        let reader = flate2::read::DeflateDecoder::new(request.bytes);
-        let bytes = inflate_capped(reader, expected.min(request.inflate_bytes_max))?;
-        unpack(request, &bytes)
+        unpack(request, &inflate(request)?)
+    }
+}
+
+/// A frame that inflates to more than its size is hostile: one even byte of padding is all that may follow.
+fn inflate(request: &Request<'_>) -> Result<Vec<u8>> {
+    let limit = (request.header.frame_bits().div_ceil(8) + 1).min(request.inflate_bytes_max) as usize;
+    // Room for one byte too many tells a bomb from a frame. The pages are the system's until they are written.
+    let mut out = Vec::with_capacity(limit + 1);
+    let status = Decompress::new(false).decompress_vec(request.bytes, &mut out, FlushDecompress::Finish);
+    match status {
+        Ok(_) if out.len() > limit => {
+            Err(Error::new(Code::TooLarge, format!("the frame inflates to more than {limit} bytes")))
+        }
+        Ok(Status::StreamEnd) => Ok(out),
+        Ok(Status::Ok | Status::BufError) => Err(Error::new(Code::Truncated, "the deflated bytes end early")),
+        Err(_) => Err(Error::new(Code::DecodeFailed, "the deflated bytes are damaged")),
     }
 }
 
@@ -65,11 +77,13 @@ fn arranged<C: Cell>(header: &FrameHeader, cells: Vec<C>) -> Samples {
     })
 }
 
-/// One copy, then the byte order in place: nothing to do where the file's is the machine's.
-pub(super) fn cells<T: AnyBitPattern + NoUninit>(bytes: &[u8], ordered: impl Fn(T) -> T) -> Vec<T> {
-    let mut cells: Vec<T> = bytemuck::allocation::pod_collect_to_vec(bytes);
-    cells.iter_mut().for_each(|cell| *cell = ordered(*cell));
-    cells
+/// One copy, and on the way the byte order: nothing to turn where the file's is the machine's.
+pub(super) fn cells<T: Pod>(bytes: &[u8], ordered: impl Fn(T) -> T) -> Vec<T> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(cells) => cells.iter().map(|cell| ordered(*cell)).collect(),
+        // Elements stand at even places, not always at those that cells of 4 and 8 bytes need.
+        Err(_) => bytes.chunks_exact(size_of::<T>()).map(|cell| ordered(bytemuck::pod_read_unaligned(cell))).collect(),
+    }
 }
 
 /// Float and Double Float Pixel Data (PS3.3 C.7.6.24, .25).

@@ -22,27 +22,32 @@ impl Codec for Rle {
         if segments.iter().any(|segment| segment.len() * 64 < plane) {
             return Err(damaged("an RLE segment ends early"));
         }
-        let samples = match sample_bytes {
-            1 => gather::<u8>(&segments, plane, sample_bytes),
-            2 => gather::<u16>(&segments, plane, sample_bytes),
-            _ => gather::<u32>(&segments, plane, sample_bytes),
-        }?;
+        let mut planes = segments.iter().map(|segment| unpack(segment, plane)).collect::<Result<Vec<_>>>()?;
+        let samples = match (sample_bytes, &mut planes[..]) {
+            (1, [grey]) => Samples::Bits8(std::mem::take(grey)),
+            // The usual radiograph, in one pass that the compiler vectorises.
+            (2, [high, low]) => {
+                Samples::Bits16(high.iter().zip(&*low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
+            }
+            (1, planes) => Samples::Bits8(gather(planes, 1)),
+            (2, planes) => Samples::Bits16(gather(planes, 2)),
+            (_, planes) => Samples::Bits32(gather(planes, sample_bytes)),
+        };
         Ok(Frame { samples, right_aligned: false, is_rgb: false })
     }
 }
 
 /// Puts the planes of bytes together to pixels. Of each sample the most significant byte comes first (G.2).
-fn gather<C: Cell>(segments: &[&[u8]], plane: usize, sample_bytes: usize) -> Result<Samples> {
-    let count = segments.len() / sample_bytes;
+fn gather<C: Cell>(planes: &[Vec<u8>], sample_bytes: usize) -> Vec<C> {
+    let (count, plane) = (planes.len() / sample_bytes, planes[0].len());
     let mut cells = vec![C::default(); plane * count];
-    for (index, segment) in segments.iter().enumerate() {
+    for (index, bytes) in planes.iter().enumerate() {
         let (sample, shift) = (index / sample_bytes, 8 * (sample_bytes - 1 - index % sample_bytes));
-        let places = cells.iter_mut().skip(sample).step_by(count);
-        for (cell, byte) in places.zip(unpack(segment, plane)?) {
-            *cell = C::of(cell.code() | u32::from(byte) << shift);
+        for (cell, byte) in cells.iter_mut().skip(sample).step_by(count).zip(bytes) {
+            *cell = C::of(cell.code() | u32::from(*byte) << shift);
         }
     }
-    Ok(C::samples(cells))
+    cells
 }
 
 /// Drops the bits that only fill the last byte.
@@ -71,28 +76,30 @@ fn segments(bytes: &[u8], expected: usize) -> Result<Vec<&[u8]>> {
 
 /// PackBits (G.3.1) of one segment; exactly `length` bytes come out.
 fn unpack(mut segment: &[u8], length: usize) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(length.min(segment.len() * 64));
-    while out.len() < length {
-        let Some((&control, rest)) = segment.split_first() else {
-            return Err(damaged("an RLE segment ends early"));
+    let early = || damaged("an RLE segment ends early");
+    let mut out = vec![0; length];
+    let mut blank = &mut out[..];
+    while !blank.is_empty() {
+        let (&control, rest) = segment.split_first().ok_or_else(early)?;
+        let count = match control {
+            0..=127 => usize::from(control) + 1,
+            128 => 0,
+            129..=255 => 257 - usize::from(control),
         };
-        let taken = match (control, rest.first()) {
-            (0..=127, _) => {
-                let count = usize::from(control) + 1;
-                out.extend_from_slice(rest.get(..count).ok_or_else(|| damaged("an RLE segment ends early"))?);
+        let (now, later) =
+            blank.split_at_mut_checked(count).ok_or_else(|| damaged("an RLE segment holds more than a plane"))?;
+        let taken = match control {
+            0..=127 => {
+                now.copy_from_slice(rest.get(..count).ok_or_else(early)?);
                 count
             }
-            (128, _) => 0,
-            (129..=255, Some(&value)) => {
-                out.resize(out.len() + 257 - usize::from(control), value);
+            128 => 0,
+            129..=255 => {
+                now.fill(*rest.first().ok_or_else(early)?);
                 1
             }
-            (129..=255, None) => return Err(damaged("an RLE segment ends early")),
         };
-        segment = &rest[taken..];
+        (segment, blank) = (&rest[taken..], later);
     }
-    match out.len() == length {
-        true => Ok(out),
-        false => Err(damaged("an RLE segment holds more than a plane")),
-    }
+    Ok(out)
 }
