@@ -1,7 +1,7 @@
 # The door for people: every target says what it does in `make help`. The work itself is in scripts/ and in cargo.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo install test fmt lint bench fuzz clean
+.PHONY: help setup build demo install test fmt lint bench bench-peers fuzz clean
 
 # What a target may be told: make demo INPUT=~/study DEVICE=cuda
 INPUT  ?= third_party/testdata/RG1_UNCI.dcm
@@ -15,7 +15,7 @@ export DEVICE
 help: ## Show this help
 	@echo 'overread: DICOM studies in, calibrated findings with heatmaps out. Research use only.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-7s ", $$1, $$2; $$1 = $$2 = ""; sub(/^ +/, ""); print }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-11s ", $$1, $$2; $$1 = $$2 = ""; sub(/^ +/, ""); print }'
 	@echo
 	@echo 'First time here:  make demo                     a radiograph in, findings and heatmaps in demo-out/ (first run: minutes)'
 	@echo 'Your own images:  make demo INPUT=path          a DICOM file, or a folder of them'
@@ -48,6 +48,9 @@ bench: setup ## Run the benchmarks (quiet machine, please)
 
 fuzz: setup ## Fuzz everything that reads bytes from outside, 10 minutes a target (SECONDS_EACH=)
 	@scripts/fuzz '$(SECONDS_EACH)'
+
+bench-peers: setup ## Compare decoding with pydicom, pylibjpeg, GDCM, DCMTK, dicom-rs and the libraries alone
+	@scripts/bench-peers
 
 clean: ## Remove build results and demo output; third_party/ stays
 	rm -rf target demo-out

@@ -1,0 +1,38 @@
+//! Decodes the first frame of each file whose path comes in, by dicom-rs, and answers with the CPU nanoseconds that it took.
+//!
+//! The file is opened outside the clock; the lower quartile of the calls of one visit counts, as in benches/pixels/worker.rs.
+use std::hint::black_box;
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use dicom_pixeldata::PixelDecoder;
+
+const VISIT: Duration = Duration::from_millis(150);
+
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+fn main() {
+    for line in std::io::stdin().lock().lines() {
+        match line.ok().and_then(|path| visit(&path)) {
+            Some(nanoseconds) => println!("{nanoseconds}"),
+            None => println!("-"),
+        }
+        std::io::stdout().flush().expect("the answer is read");
+    }
+}
+
+fn visit(path: &str) -> Option<u128> {
+    let object = dicom_object::open_file(path).ok()?;
+    object.decode_pixel_data_frame(0).ok()?;
+    let (start, mut times) = (thread_time(), Vec::new());
+    while times.len() < 3 || thread_time() - start < VISIT {
+        let before = thread_time();
+        black_box(object.decode_pixel_data_frame(0)).ok()?;
+        times.push((thread_time() - before).as_nanos());
+    }
+    times.sort_unstable();
+    Some(times[times.len() / 4])
+}
