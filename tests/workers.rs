@@ -250,11 +250,9 @@ fn a_codestream_that_takes_too_long_is_stopped() {
     let _alone = alone();
     let decoder = workers(1, 1);
     let slow = open(encapsulated(JPEG_PROGRESSIVE, 12_000, 12_000, slow_jpeg(12_000, 2)));
-    let begun = Instant::now();
     let error = decoder.frame(&slow, 0).err().unwrap();
     assert_eq!(error.code, Code::DecodeTimeout);
     assert!(error.detail.contains("decode.seconds_max"), "{error}");
-    assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_secs(15));
     decodes(&decoder);
 }
 

@@ -1,5 +1,7 @@
 //! JPEG-LS, lossless and near-lossless, of 2 to 16 bits, by CharLS (raw bindings: the safe crate zeroes and copies each frame).
 #![allow(unsafe_code)]
+use std::borrow::Cow;
+
 use charls_sys as ls;
 
 use crate::error::{Error, Result};
@@ -14,12 +16,26 @@ impl Codec for JpegLs {
     fn decode(&self, request: &Request<'_>) -> Result<Frame> {
         let stated = marker::jpeg(request.bytes)?;
         stated.check(request.header)?;
+        let bytes = ended(request.bytes);
         let samples = match stated.precision {
-            2..=8 => decode::<u8>(request.bytes, &stated),
-            9..=16 => decode::<u16>(request.bytes, &stated),
+            2..=8 => decode::<u8>(&bytes, &stated),
+            9..=16 => decode::<u16>(&bytes, &stated),
             _ => Err(damaged("the codestream holds samples of impossible depth")),
         }?;
         Ok(Frame { samples, right_aligned: true, is_rgb: false })
+    }
+}
+
+/// The codestream with a marker at its end, whatever is missing there.
+///
+/// The library stops at a marker. At an end without one it may count the zero bits behind the last byte, which have no end (found by
+/// fuzzing CharLS 2.4.5).
+fn ended(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const END: [u8; 2] = [0xFF, 0xD9];
+    let without_padding = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    match without_padding.ends_with(&END) {
+        true => Cow::Borrowed(bytes),
+        false => Cow::Owned([bytes, &END].concat()),
     }
 }
 
@@ -81,5 +97,28 @@ impl Decoder {
             && frame.component_count == i32::from(stated.components)
             && needed == size;
         if same { Ok(()) } else { Err(damaged("the codestream has more than one frame header")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    /// 128 x 128 of 15 bits, whose scan ends after 128 bytes and without a marker: found by fuzzing, it never came back.
+    #[test]
+    fn a_scan_that_just_ends_is_refused_and_not_read_for_ever() {
+        let header = "ffd8fff7000b0f0080008001011100fff8000d017fff0012004301140040ffda0008010100000000";
+        let scan = [
+            "00000000000fa27a77be5b53f342ee97b1172eb72200d027ee033b5b50b41becfbb60d9802524e2c099009e09eb7ca793c62cd7e85d6ad86",
+            "024babd93b4ed33d4ecfc0fa400070a000e2c027f0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0",
+            "a0a0a0787c825da354498ac4c5c19222",
+        ];
+        let text = format!("{header}{}", scan.concat());
+        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+        let bytes: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
+        let stated = marker::jpeg(&bytes).expect("a header");
+        let refused = decode::<u16>(&ended(&bytes), &stated).err().map(|error| error.code);
+        assert_eq!(refused, Some(Code::DecodeFailed));
     }
 }
