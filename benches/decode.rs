@@ -79,20 +79,21 @@ fn rounds(instance: &Instance, decoders: [&Decoder; 2]) -> [Taken; 2] {
     taken
 }
 
-/// Processor time of this process and of all below it, as the scheduler counts it.
+/// Processor time of this process and of all below it. Those sleep when it is asked, so that their scheduler statistics are whole.
 fn processor_time() -> Duration {
-    let mut family = vec![std::process::id()];
-    let mut at = 0;
-    while let Some(pid) = family.get(at) {
+    let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let own = Duration::new(own.tv_sec.unsigned_abs(), u32::try_from(own.tv_nsec).expect("below a second"));
+    let children = |pid: u32| {
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        at += 1;
-    }
+        children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()).collect::<Vec<_>>()
+    };
+    let nurseries = children(std::process::id());
+    let family: Vec<u32> = nurseries.iter().copied().chain(nurseries.iter().copied().flat_map(children)).collect();
     let nanoseconds = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
         stat.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
     };
-    Duration::from_nanos(family.iter().map(nanoseconds).sum())
+    own + Duration::from_nanos(family.iter().map(nanoseconds).sum())
 }
 
 fn ms(time: Duration) -> f64 {

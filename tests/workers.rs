@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use overread::dicom::{DecodeConfig, DecodeMode, Decoder, Instance, Limits, TRANSFER_SYNTAXES};
 use overread::error::{Code, Result};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use support::corpus::{Tally, Verdict, public, rows, shared};
 use support::dicom::{cr, element, element_header, item, part10};
 use support::server;
@@ -220,6 +221,29 @@ fn workers_give_the_samples_that_this_process_would() {
     let missing: Vec<_> = TRANSFER_SYNTAXES.iter().filter(|row| !seen.contains(row.uid)).collect();
     assert!(missing.is_empty(), "no image of {missing:?}");
     tally.finish();
+}
+
+/// Where the system forbids reading another process's memory, as this thread's filter does, the worker puts its samples into
+/// the shared memory.
+#[test]
+fn samples_come_through_shared_memory_where_they_cannot_be_read_in_place() {
+    let _alone = alone();
+    let forbidden = [(libc::SYS_process_vm_readv, Vec::new())].into();
+    let (allow, forbid) = (SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32));
+    let filter = SeccompFilter::new(forbidden, allow, forbid, std::env::consts::ARCH.try_into().unwrap()).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    // A thread of its own: the filter stays for good.
+    let decoding = std::thread::spawn(move || {
+        seccompiler::apply_filter(&program).unwrap();
+        let decoder = workers(1, 60);
+        decodes(&decoder);
+        let large = open(encapsulated(JPEG_PROGRESSIVE, 9000, 9000, slow_jpeg(9000, 0)));
+        let samples = decoder.frame(&large, 0).unwrap().samples;
+        assert_eq!(samples, Decoder::in_process().frame(&large, 0).unwrap().samples);
+        // What was more than is kept has been given back; the worker goes on with what is left.
+        decodes(&decoder);
+    });
+    decoding.join().unwrap();
 }
 
 #[test]

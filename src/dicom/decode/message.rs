@@ -72,22 +72,29 @@ pub(super) struct Ask {
     pub(super) coded_bytes: usize,
     /// Processor time that the frame may take, seconds.
     pub(super) seconds_max: u64,
+    /// Put the samples into the shared memory: the service cannot read them where they are.
+    pub(super) put: bool,
 }
 
 /// Worker to service.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// Limits and walls are up: it may see its first byte.
-    Ready(Walls),
-    /// The samples lie in the shared memory.
+    /// Limits and walls are up: it may see its first byte. And where [`PROBE`] lies in its memory.
+    Ready(Walls, u64),
+    /// The samples lie in the worker's memory until it is asked for the next frame, and in the shared memory if that was asked for.
     Decoded(Decoded),
     /// A code of the frame, by its name, and its sentence.
     Failed(String, String),
 }
 
-/// What the samples in the shared memory are.
+/// What the service reads from a new worker's memory to find out whether this system lets it.
+pub(super) static PROBE: [u8; 8] = *b"overread";
+
+/// What the samples are.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Decoded {
+    /// Where they begin in the worker's memory.
+    pub(super) address: u64,
     /// Bits of a cell.
     pub(super) cell_bits: u32,
     /// Cells.
@@ -105,6 +112,11 @@ pub struct Walls {
     pub seccomp: bool,
     /// Landlock: no file can be opened, no port reached.
     pub landlock: bool,
+}
+
+/// Shared memory that a frame needs: its codestream, then in the same place its samples in the widest cells.
+pub(super) fn shared_bytes(coded_bytes: usize, samples: usize) -> usize {
+    coded_bytes.max(samples.saturating_mul(4))
 }
 
 /// Two ends of a channel. Neither outlives an `exec`, unless it is made a standard stream.

@@ -16,7 +16,8 @@ use super::message::Walls;
 
 /// Address space beyond the program's that any frame may use: the allocator keeps up to 320 MiB for the next frame.
 const SLACK_BYTES: u64 = 512 << 20;
-/// Address space for a sample: OpenJPEG holds it twice as 32 bits, the samples are copied twice, and code blocks have their own.
+/// Address space for a sample: OpenJPEG holds it twice as 32 bits, the samples are copied twice, shared memory has 32 bits for it,
+/// and code blocks have their own.
 const BYTES_A_SAMPLE: u64 = 32;
 /// Address space for a byte of the codestream: decoders copy it.
 const BYTES_A_CODED_BYTE: u64 = 4;
@@ -45,11 +46,13 @@ pub(super) fn around_worker(ground: Ground) -> Option<Walls> {
     // The three standard streams stay open; nothing can be opened beside them, and nobody forked.
     limit(Resource::Nofile, 3).ok()?;
     limit(Resource::Nproc, 0).ok()?;
+    // Samples go into memory that the service has made long enough; nothing is written as a file.
+    limit(Resource::Fsize, 0).ok()?;
     limit_frame(ground, 1, 0, 0).ok()?;
     Some(Walls { seccomp: seccomp().is_some(), landlock: ground.landlock })
 }
 
-/// Limits for one frame: address space, processor time, and how far shared memory can grow.
+/// Limits for one frame: address space and processor time.
 ///
 /// They are soft ones, so that the next frame may ask for more.
 pub(super) fn limit_frame(ground: Ground, seconds_max: u64, coded_bytes: u64, samples: u64) -> rustix::io::Result<()> {
@@ -61,8 +64,7 @@ pub(super) fn limit_frame(ground: Ground, seconds_max: u64, coded_bytes: u64, sa
         setrlimit(resource, Rlimit { current, maximum })
     };
     soft(Resource::As, address_space)?;
-    soft(Resource::Cpu, used.tv_sec.unsigned_abs() + 1 + seconds_max)?;
-    soft(Resource::Fsize, coded_bytes.max(4 * samples))
+    soft(Resource::Cpu, used.tv_sec.unsigned_abs() + 1 + seconds_max)
 }
 
 /// A limit that nothing in this process can raise again.
@@ -127,8 +129,6 @@ fn allowed() -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
         libc::SYS_sendmsg,
         libc::SYS_poll,
         libc::SYS_ppoll,
-        libc::SYS_pread64,
-        libc::SYS_pwrite64,
         libc::SYS_brk,
         libc::SYS_munmap,
         libc::SYS_mremap,
@@ -158,7 +158,7 @@ fn allowed() -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
     let own = u64::try_from(getpid().as_raw_nonzero().get()).ok()?;
     allowed.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![only(0, SeccompCmpOp::Eq, own)?]).ok()?]);
     let mut limits = Vec::new();
-    for resource in [libc::RLIMIT_AS, libc::RLIMIT_CPU, libc::RLIMIT_FSIZE] {
+    for resource in [libc::RLIMIT_AS, libc::RLIMIT_CPU] {
         let own_limit = vec![only(0, SeccompCmpOp::Eq, 0)?, only(1, SeccompCmpOp::Eq, resource.into())?];
         limits.push(SeccompRule::new(own_limit).ok()?);
     }

@@ -1,13 +1,16 @@
 //! The service's hold on one worker: hands it a codestream, waits, checks what comes back.
+#![allow(unsafe_code)]
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use bytemuck::Pod;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::pread;
 
-use super::message::{self, Answer, Ask, Decoded, Walls};
+use super::message::{self, Answer, Ask, Decoded, PROBE, Walls};
 use super::nursery::Nursery;
 use crate::dicom::codec::{Frame, Request, Samples};
 use crate::error::{Code, Error, Result};
@@ -28,7 +31,10 @@ pub(super) struct Worker {
     channel: OwnedFd,
     /// Read and written, never mapped: no pointer of ours leads to bytes that somebody else can change meanwhile.
     memory: File,
-    memory_bytes: u64,
+    /// How far it was written.
+    touched_bytes: u64,
+    /// This system lets us read the worker's memory: its samples are copied once and not twice.
+    readable: bool,
 }
 
 /// Why a worker is of no use any more.
@@ -62,8 +68,11 @@ impl Worker {
         drop(theirs);
         let in_time = message::wait(&channel, Instant::now() + READY);
         match in_time.then(|| message::hear(&channel)).flatten() {
-            Some((Answer::Ready(walls), _)) => {
-                Ok(Worker { pid, nursery: nursery.pid(), walls, channel, memory, memory_bytes: 0 })
+            Some((Answer::Ready(walls, probe), _)) => {
+                let nursery = nursery.pid();
+                let mut worker = Worker { pid, nursery, walls, channel, memory, touched_bytes: 0, readable: true };
+                worker.readable = worker.cells::<u8>(probe, PROBE.len()).is_ok_and(|read| read == PROBE);
+                Ok(worker)
             }
             Some(_) | None => Err(nursery.end(pid).map_or(Unborn::NoNursery, |_| Unborn::NoMeans)),
         }
@@ -76,29 +85,34 @@ impl Worker {
         seconds_max: u64,
     ) -> std::result::Result<Result<Frame>, Lost> {
         let deadline = Instant::now() + Duration::from_secs(seconds_max);
-        if self.hand_over(request.bytes).is_err() {
+        if self.hand_over(request).is_err() {
             return Ok(Err(Error::internal("there is no memory to hand a codestream to a worker")));
         }
-        message::say(&self.channel, &ask(request, seconds_max), &[]).map_err(|_| Lost::Gone)?;
+        message::say(&self.channel, &self.ask(request, seconds_max), &[]).map_err(|_| Lost::Gone)?;
         if !message::wait(&self.channel, deadline) {
             return Err(Lost::Overdue);
         }
         let outcome = match message::hear(&self.channel) {
             Some((Answer::Decoded(decoded), _)) => self.frame(request, &decoded)?,
             Some((Answer::Failed(code, detail), _)) => Err(failure(&code, &detail).ok_or(Lost::Untrue)?),
-            Some((Answer::Ready(_), _)) => return Err(Lost::Untrue),
+            Some((Answer::Ready(..), _)) => return Err(Lost::Untrue),
             None => return Err(Lost::Gone),
         };
-        if self.memory_bytes > MEMORY_KEPT_BYTES {
+        if self.touched_bytes > MEMORY_KEPT_BYTES {
             self.memory.set_len(0).map_err(|_| Lost::Gone)?;
-            self.memory_bytes = 0;
+            self.touched_bytes = 0;
         }
         Ok(outcome)
     }
 
-    fn hand_over(&mut self, codestream: &[u8]) -> std::io::Result<()> {
-        self.memory.write_all_at(codestream, 0)?;
-        self.memory_bytes = self.memory_bytes.max(codestream.len() as u64);
+    fn hand_over(&mut self, request: &Request<'_>) -> std::io::Result<()> {
+        // Room for the samples, too; it takes no memory before it is written.
+        let room = message::shared_bytes(request.bytes.len(), request.header.frame_samples()) as u64;
+        if self.memory.metadata()?.len() < room {
+            self.memory.set_len(room)?;
+        }
+        self.memory.write_all_at(request.bytes, 0)?;
+        self.touched_bytes = self.touched_bytes.max(request.bytes.len() as u64);
         Ok(())
     }
 
@@ -108,44 +122,94 @@ impl Worker {
             return Err(Lost::Untrue);
         }
         let samples = match decoded.cell_bits {
-            8 => Samples::Bits8(self.cells(decoded.count)?),
-            16 => Samples::Bits16(self.cells(decoded.count)?),
-            32 => Samples::Bits32(self.cells(decoded.count)?),
+            8 => Samples::Bits8(self.cells(decoded.address, decoded.count)?),
+            16 => Samples::Bits16(self.cells(decoded.address, decoded.count)?),
+            32 => Samples::Bits32(self.cells(decoded.address, decoded.count)?),
             _ => return Err(Lost::Untrue),
         };
         Ok(Ok(Frame { samples, right_aligned: decoded.right_aligned, is_rgb: decoded.is_rgb }))
     }
 
-    fn cells<C: Pod>(&mut self, count: usize) -> std::result::Result<Vec<C>, Lost> {
-        let mut cells = vec![C::zeroed(); count];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut cells);
-        // Short: the worker has written fewer than it said.
-        self.memory.read_exact_at(bytes, 0).map_err(|_| Lost::Untrue)?;
-        self.memory_bytes = self.memory_bytes.max(bytes.len() as u64);
+    /// Copies cells from the worker's memory at `address`, which is nothing to us, or from shared memory.
+    fn cells<C: Pod>(&mut self, address: u64, count: usize) -> std::result::Result<Vec<C>, Lost> {
+        let mut cells: Vec<C> = Vec::with_capacity(count);
+        let bytes = count * size_of::<C>();
+        // SAFETY: the allocation holds `count` cells, and any memory is a slice of bytes that may not be set.
+        // WHY: zeroing first takes half as long as the copy.
+        let unset = unsafe { std::slice::from_raw_parts_mut(cells.as_mut_ptr().cast::<MaybeUninit<u8>>(), bytes) };
+        match self.readable {
+            true => self.read(address, unset)?,
+            false => self.read_shared(unset)?,
+        }
+        // SAFETY: every byte of `count` cells is set, and any bytes are a cell. WHY: as above.
+        unsafe { cells.set_len(count) };
         Ok(cells)
     }
-}
 
-fn ask(request: &Request<'_>, seconds_max: u64) -> Ask {
-    let header = request.header;
-    Ask {
-        syntax: request.syntax_uid.to_owned(),
-        rows: header.rows,
-        columns: header.columns,
-        samples: header.samples,
-        bits_allocated: header.bits_allocated,
-        bits_stored: header.bits_stored,
-        planar: header.planar,
-        photometric: header.photometric.as_str().to_owned(),
-        coded_bytes: request.bytes.len(),
-        seconds_max,
+    /// Sets all bytes from the worker's memory.
+    fn read(&self, address: u64, bytes: &mut [MaybeUninit<u8>]) -> std::result::Result<(), Lost> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &mut bytes[at..];
+            let from = address.checked_add(at as u64).ok_or(Lost::Untrue)? as *mut libc::c_void;
+            let local = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
+            let remote = libc::iovec { iov_base: from, iov_len: rest.len() };
+            // SAFETY: the kernel writes to `rest` at most, and reads the other process's memory as that process could.
+            // WHY: no safe binding; the copy that it saves is a tenth of a fast decoder's time.
+            let read = unsafe { libc::process_vm_readv(self.pid, &raw const local, 1, &raw const remote, 1, 0) };
+            match usize::try_from(read) {
+                Ok(read) if read > 0 => at += read,
+                Ok(_) | Err(_) => return Err(Lost::Untrue),
+            }
+        }
+        // A worker that is there, and silent, was there while we read: the process id was its own.
+        match message::wait(&self.channel, Instant::now()) {
+            false => Ok(()),
+            true => Err(Lost::Gone),
+        }
+    }
+
+    /// Sets all bytes from shared memory.
+    fn read_shared(&mut self, bytes: &mut [MaybeUninit<u8>]) -> std::result::Result<(), Lost> {
+        self.touched_bytes = self.touched_bytes.max(bytes.len() as u64);
+        let mut at = 0;
+        while at < bytes.len() {
+            match pread(&self.memory, &mut bytes[at..], at as u64) {
+                Ok((read, _)) if !read.is_empty() => at += read.len(),
+                Ok(_) | Err(_) => return Err(Lost::Untrue),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&self, request: &Request<'_>, seconds_max: u64) -> Ask {
+        let header = request.header;
+        Ask {
+            syntax: request.syntax_uid.to_owned(),
+            rows: header.rows,
+            columns: header.columns,
+            samples: header.samples,
+            bits_allocated: header.bits_allocated,
+            bits_stored: header.bits_stored,
+            planar: header.planar,
+            photometric: header.photometric.as_str().to_owned(),
+            coded_bytes: request.bytes.len(),
+            seconds_max,
+            put: !self.readable,
+        }
     }
 }
 
 /// The codes that codecs give, and a sentence without surprises. `None`: no codec says this.
 fn failure(code: &str, detail: &str) -> Option<Error> {
-    const SAID: [Code; 5] =
-        [Code::DecodeFailed, Code::Truncated, Code::TooLarge, Code::PixelLayoutInvalid, Code::Internal];
+    const SAID: [Code; 6] = [
+        Code::DecodeFailed,
+        Code::Truncated,
+        Code::TooLarge,
+        Code::PixelLayoutInvalid,
+        Code::UnsupportedTransferSyntax,
+        Code::Internal,
+    ];
     let code = SAID.into_iter().find(|said| said.row().name == code)?;
     let plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
     let detail: String = detail.chars().take(DETAIL_CHARS_MAX).filter(plain).collect();
