@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decoders of DICOM pixels beside overread, in one run: CPU time of one thread, as ratios to overread's.
+"""Decoders of DICOM pixels beside overread, in one run: CPU time, of all threads, as ratios to overread's.
 
     compare.py INPUTS OVERREAD DICOM_RS [--rounds N] [--only WORD] [--raw FILE]
 

@@ -1,4 +1,4 @@
-//! Decoding and the value pipeline, in CPU time of one thread: by transfer syntax, for a CT slice and a radiograph.
+//! Decoding and the value pipeline, in CPU time: by transfer syntax, for a CT slice and a radiograph.
 //!
 //! `make bench-peers` makes the inputs in target/bench-pixels and compares with others; `cargo bench --bench pixels` then
 //! measures what is ours. CPU time leaves out what other processes on the machine take, but not what they do to caches.
@@ -23,18 +23,18 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput};
 use overread::dicom::{Decoder, Decoders, Instance, Limits};
 
-/// CPU time of the calling thread.
-struct ThreadTime;
+/// CPU time of the process: some decoders start threads.
+struct CpuTime;
 
-impl Measurement for ThreadTime {
+impl Measurement for CpuTime {
     type Intermediate = Duration;
     type Value = Duration;
 
     fn start(&self) -> Duration {
-        thread_time()
+        cpu_time()
     }
     fn end(&self, start: Duration) -> Duration {
-        thread_time() - start
+        cpu_time() - start
     }
     fn add(&self, a: &Duration, b: &Duration) -> Duration {
         *a + *b
@@ -50,8 +50,8 @@ impl Measurement for ThreadTime {
     }
 }
 
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
@@ -77,7 +77,7 @@ fn main() {
     }
     // As the service does: else every frame's pages would be faulted in anew.
     overread::infer::prepare_process();
-    let mut criterion = Criterion::default().with_measurement(ThreadTime).sample_size(10).configure_from_args();
+    let mut criterion = Criterion::default().with_measurement(CpuTime).sample_size(10).configure_from_args();
     decoding(&mut criterion);
     pipeline(&mut criterion);
     criterion.final_summary();
@@ -85,7 +85,7 @@ fn main() {
 }
 
 /// Every input, by both sets of decoders.
-fn decoding(criterion: &mut Criterion<ThreadTime>) {
+fn decoding(criterion: &mut Criterion<CpuTime>) {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(inputs())
         .expect("a folder of inputs")
         .map(|entry| entry.expect("an entry").path())
@@ -109,7 +109,7 @@ fn decoding(criterion: &mut Criterion<ThreadTime>) {
 }
 
 /// Native frames to display values, beside a copy of the same bytes.
-fn pipeline(criterion: &mut Criterion<ThreadTime>) {
+fn pipeline(criterion: &mut Criterion<CpuTime>) {
     for name in ["ct_native", "cr_native"] {
         let instance = open(&inputs().join(format!("{name}.dcm")));
         let bytes = vec![7u8; instance.header().frame_pixels() * 2];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use overread::dicom::Decoders;
 
-use super::{alone, open, thread_time};
+use super::{alone, cpu_time, open};
 
 const VISIT: Duration = Duration::from_millis(150);
 
@@ -37,11 +37,11 @@ fn frame(path: &Path, decoders: Decoders) -> Option<u128> {
 /// Lower quartile of the calls of one visit; the first call refills the caches and does not count.
 fn visit(call: &mut dyn FnMut()) -> u128 {
     call();
-    let (start, mut times) = (thread_time(), Vec::new());
-    while times.len() < 3 || thread_time() - start < VISIT {
-        let before = thread_time();
+    let (start, mut times) = (cpu_time(), Vec::new());
+    while times.len() < 3 || cpu_time() - start < VISIT {
+        let before = cpu_time();
         call();
-        times.push((thread_time() - before).as_nanos());
+        times.push((cpu_time() - before).as_nanos());
     }
     times.sort_unstable();
     times[times.len() / 4]

@@ -74,32 +74,35 @@ fn segments(bytes: &[u8], expected: usize) -> Result<Vec<&[u8]>> {
     }
 }
 
+/// Most runs are short: they are copied as a whole of this many bytes, and what is too much is overwritten by the next.
+const CHUNK: usize = 16;
+
 /// PackBits (G.3.1) of one segment; exactly `length` bytes come out.
 fn unpack(mut segment: &[u8], length: usize) -> Result<Vec<u8>> {
     let early = || damaged("an RLE segment ends early");
-    let mut out = vec![0; length];
-    let mut blank = &mut out[..];
-    while !blank.is_empty() {
+    let mut out = vec![0; length + CHUNK];
+    let mut at = 0;
+    while at < length {
         let (&control, rest) = segment.split_first().ok_or_else(early)?;
-        let count = match control {
-            0..=127 => usize::from(control) + 1,
-            128 => 0,
-            129..=255 => 257 - usize::from(control),
+        let (count, taken) = match control {
+            0..=127 => (usize::from(control) + 1, usize::from(control) + 1),
+            128 => (0, 0),
+            129..=255 => (257 - usize::from(control), 1),
         };
-        let (now, later) =
-            blank.split_at_mut_checked(count).ok_or_else(|| damaged("an RLE segment holds more than a plane"))?;
-        let taken = match control {
-            0..=127 => {
-                now.copy_from_slice(rest.get(..count).ok_or_else(early)?);
-                count
-            }
-            128 => 0,
-            129..=255 => {
-                now.fill(*rest.first().ok_or_else(early)?);
-                1
-            }
-        };
-        (segment, blank) = (&rest[taken..], later);
+        if at + count > length {
+            return Err(damaged("an RLE segment holds more than a plane"));
+        }
+        let bytes = rest.get(..taken).ok_or_else(early)?;
+        match (control, rest.first_chunk::<CHUNK>()) {
+            (0..=127, Some(chunk)) if count <= CHUNK => out[at..at + CHUNK].copy_from_slice(chunk),
+            (0..=127, _) => out[at..at + count].copy_from_slice(bytes),
+            (128, _) => {}
+            (129..=255, _) if count <= CHUNK => out[at..at + CHUNK].copy_from_slice(&[bytes[0]; CHUNK]),
+            (129..=255, _) => out[at..at + count].fill(bytes[0]),
+        }
+        at += count;
+        segment = &rest[taken..];
     }
+    out.truncate(length);
     Ok(out)
 }
