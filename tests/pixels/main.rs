@@ -7,11 +7,14 @@
 mod support;
 
 mod expected;
+mod header;
 mod made;
 mod proof;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use overread::dicom::{Decoder, Instance, Limits, Viewed};
@@ -45,29 +48,60 @@ const DISPUTED: &[(&str, &str)] = &[
 fn every_value_is_that_of_a_second_decoder_and_the_published_table_says_so() {
     let Some(shared) = shared() else { return Tally::skip("the shared corpus is not here") };
     let corpus = shared.join("dicom/corpus");
-    let references = References::of(&corpus);
-    let mut proof = Proof::default();
+    let mut files: Vec<(Row, PathBuf)> = Vec::new();
     for row in rows(&corpus.join("manifest.csv")) {
-        add(&mut proof, &references, &row, &corpus.join(&row["path"]));
+        let path = corpus.join(&row["path"]);
+        files.push((row, path));
     }
     for row in rows(&shared.join("dicom/external.csv")) {
-        let name = row["path"].rsplit('/').next().unwrap();
-        let Some(path) = public(name) else {
+        let Some(path) = public(row["path"].rsplit('/').next().unwrap()) else {
             return Tally::skip("public test files are not here; scripts/setup fetches them");
         };
-        add(&mut proof, &references, &row, &path);
+        files.push((row, path));
+    }
+    let references = References::of(&corpus);
+    let mut proof = Proof::default();
+    for ((row, _), (kind, verdict)) in
+        files.iter().zip(in_parallel(&files, |(row, path)| judge(&references, row, path)))
+    {
+        let features: Vec<&str> = row["features"].split(';').filter(|feature| !feature.is_empty()).collect();
+        proof.add(kind, reason(row).unwrap_or(""), &features, &row["path"], verdict);
     }
     add_series(&mut proof, &shared.join("dicom/series"));
-    check_section("docs/pixels.md", "proven", &proof.kinds_table());
-    check_section("docs/pixels.md", "without pixels", &proof.without_table());
-    check_section("docs/pixels.md", "disputed", &disputed_table(&rows(&corpus.join("manifest.csv"))));
+    let (kinds, without) = (proof.kinds_table(), proof.without_table());
     proof.finish();
+    check_section("docs/pixels.md", "proven", &kinds);
+    check_section("docs/pixels.md", "without pixels", &without);
+    check_section("docs/pixels.md", "disputed", &disputed_table(&rows(&corpus.join("manifest.csv"))));
 }
 
-fn add(proof: &mut Proof, references: &References, row: &Row, path: &Path) {
-    let reason = row["expect"].strip_prefix("not_analysed:");
+/// What `of` makes of each item, in the order of the items; one thread a core.
+fn in_parallel<Item: Sync, Found: Send>(items: &[Item], of: impl Fn(&Item) -> Found + Sync) -> Vec<Found> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((index, item)) = items.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let one = of(item);
+                    found.lock().unwrap().push((index, one));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort_by_key(|(index, _)| *index);
+    found.into_iter().map(|(_, one)| one).collect()
+}
+
+/// Why the corpus says that an object is not analysed.
+fn reason(row: &Row) -> Option<&str> {
+    row["expect"].strip_prefix("not_analysed:")
+}
+
+fn judge(references: &References, row: &Row, path: &Path) -> (Option<Kind>, Verdict) {
     let kind = Kind::of_row(row).filter(|_| !row["stored_all_sha256"].is_empty());
-    let verdict = match (view(path), reason) {
+    let verdict = match (view(path), reason(row)) {
         (Err(error), Some(reason)) if kind.is_none() => match codes_of_reason(reason).contains(&error.code) {
             true => Verdict::Refused(error.code),
             false => Verdict::Wrong(format!("{error}; it is {reason}")),
@@ -78,8 +112,7 @@ fn add(proof: &mut Proof, references: &References, row: &Row, path: &Path) {
         (Ok(viewed), Some(_)) if viewed.refusal.is_none() => Verdict::Wrong("would be analysed".into()),
         (Ok(viewed), _) => references.check(row, &viewed.instance),
     };
-    let features: Vec<&str> = row["features"].split(';').filter(|feature| !feature.is_empty()).collect();
-    proof.add(kind, reason.unwrap_or(""), &features, &row["path"], verdict);
+    (kind, verdict)
 }
 
 /// The only reason not to read pixels of the corpus: a transfer syntax that is not in the service's table.
@@ -90,21 +123,24 @@ fn is_not_decoded(row: &Row, error: &Error) -> bool {
 
 /// Each line is one frame; all are lossless.
 fn add_series(proof: &mut Proof, folder: &Path) {
-    for row in rows(&folder.join("series.csv")) {
-        let case = format!("{}/{}", row["series"], row["file"]);
-        let Viewed { instance, refusal, .. } = view(&folder.join(&case)).unwrap();
+    let frames = rows(&folder.join("series.csv"));
+    let path = |row: &Row| format!("{}/{}", row["series"], row["file"]);
+    let judged = in_parallel(&frames, |row| {
+        let Viewed { instance, refusal, .. } = view(&folder.join(path(row))).unwrap();
         let frame_index: u32 = row["frame"].parse().unwrap();
         let differs = STAGES.iter().find(|(stage, name)| {
-            let summary =
-                summarise([stage_frame(&Decoder::in_process(), &instance, *stage, frame_index)].into_iter()).unwrap();
-            summary.sha256 != row[&format!("{name}_sha256")]
+            let frame = stage_frame(&Decoder::in_process(), &instance, *stage, frame_index);
+            summarise([frame].into_iter()).unwrap().sha256 != row[&format!("{name}_sha256")]
         });
         let verdict = match (differs, refusal) {
             (Some((_, name)), _) => Verdict::Wrong(format!("frame {frame_index}: {name}")),
             (None, Some(refusal)) => Verdict::Wrong(refusal.to_string()),
             (None, None) => Verdict::Right,
         };
-        proof.add(Some(Kind::of(instance.header())), "", &["series"], &case, verdict);
+        (Kind::of(instance.header()), verdict)
+    });
+    for (row, (kind, verdict)) in frames.iter().zip(judged) {
+        proof.add(Some(kind), "", &["series"], &path(row), verdict);
     }
 }
 
