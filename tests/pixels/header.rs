@@ -1,6 +1,7 @@
 //! The header as a parser of other make reads it: dicom-object of dicom-rs, over all files of the corpus that it can open.
 use std::path::Path;
 
+use dicom::core::VR;
 use dicom::dictionary_std::tags;
 use dicom::object::file::ReadPreamble;
 use dicom::object::{DefaultDicomObject, OpenFileOptions};
@@ -34,8 +35,9 @@ fn open(path: &Path) -> Option<DefaultDicomObject> {
 }
 
 fn differences(header: &Header, object: &DefaultDicomObject) -> Vec<String> {
-    let text = |tag| object.get(tag).and_then(|element| element.to_str().ok());
-    let text = |tag| text(tag).map(|text| text.trim_matches(['\0', ' ']).to_owned()).unwrap_or_default();
+    // Text of VR UN stays bytes there; lower case and no value at all are the same here.
+    let stated = |tag| object.get(tag).filter(|element| element.vr() != VR::UN);
+    let text = |tag| stated(tag)?.to_str().ok().map(|text| text.trim_matches(['\0', ' ']).to_uppercase());
     let number = |tag| object.get(tag).and_then(|element| element.to_int::<u32>().ok());
     let numbers = [
         ("Rows", tags::ROWS, u32::from(header.rows)),
@@ -54,7 +56,7 @@ fn differences(header: &Header, object: &DefaultDicomObject) -> Vec<String> {
         ("View Position", tags::VIEW_POSITION, &header.view_position),
     ];
     let number_differs = |(_, tag, ours): &(&str, _, u32)| number(*tag).is_some_and(|theirs| theirs != *ours);
-    let text_differs = |(_, tag, ours): &(&str, _, &String)| text(*tag).to_uppercase() != **ours;
+    let text_differs = |(_, tag, ours): &(&str, _, &String)| text(*tag).is_some_and(|theirs| theirs != **ours);
     let numbers = numbers.iter().filter(|field| number_differs(field)).map(|(name, ..)| (*name).to_owned());
     let texts = texts.iter().filter(|field| text_differs(field)).map(|(name, ..)| (*name).to_owned());
     numbers.chain(texts).collect()
