@@ -82,6 +82,7 @@ def write(path, pixels, stored_bits, uid, encode, name):
     image.file_meta.TransferSyntaxUID = uid
     image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.file_meta.FileMetaInformationGroupLength = 0  # dicom-rs insists on it; pydicom counts it when it writes
     image.file_meta.FileMetaInformationVersion = b"\0\1"
     image.file_meta.ImplementationClassUID = pydicom.uid.PYDICOM_IMPLEMENTATION_UID
     image.preamble = bytes(128)

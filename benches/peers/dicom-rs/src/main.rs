@@ -16,23 +16,26 @@ fn cpu_time() -> Duration {
 
 fn main() {
     for line in std::io::stdin().lock().lines() {
-        match line.ok().and_then(|path| visit(&path)) {
-            Some(nanoseconds) => println!("{nanoseconds}"),
-            None => println!("-"),
+        match visit(&line.expect("a path a line")) {
+            Ok(nanoseconds) => println!("{nanoseconds}"),
+            Err(error) => {
+                eprintln!("{error}");
+                println!("-");
+            }
         }
         std::io::stdout().flush().expect("the answer is read");
     }
 }
 
-fn visit(path: &str) -> Option<u128> {
-    let object = dicom_object::open_file(path).ok()?;
-    object.decode_pixel_data_frame(0).ok()?;
+fn visit(path: &str) -> Result<u128, Box<dyn std::error::Error>> {
+    let object = dicom_object::open_file(path)?;
+    object.decode_pixel_data_frame(0)?;
     let (start, mut times) = (cpu_time(), Vec::new());
     while times.len() < 3 || cpu_time() - start < VISIT {
         let before = cpu_time();
-        black_box(object.decode_pixel_data_frame(0)).ok()?;
+        drop(black_box(object.decode_pixel_data_frame(0)?));
         times.push((cpu_time() - before).as_nanos());
     }
     times.sort_unstable();
-    Some(times[times.len() / 4])
+    Ok(times[times.len() / 4])
 }
