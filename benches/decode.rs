@@ -1,8 +1,8 @@
 //! What a decode worker costs: the same frame decoded in this process and in a worker, one after the other.
 //!
-//! `cargo bench --bench decode [-- FILE ...]`: DICOM files, of 2000 x 2000 pixels for figures to compare; the default are the
-//! public test files. Times are of the fastest of interleaved rounds, and processor time (both processes) is the mean: on a
-//! machine that does other things too, that one holds. A ratio of 1.1 means that a worker costs a tenth.
+//! `cargo bench --bench decode [-- FILE ...]`: DICOM files; the default are those of 2000 x 2000 pixels that `make bench-peers`
+//! makes in target/bench-pixels/square. Wall time and processor time (of both processes) of a frame, as medians of interleaved
+//! rounds; the ratio is taken within the round, with its quartiles. A ratio of 1.1 means that a worker costs a tenth.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a bench talks to the terminal and may stop")]
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use overread::dicom::{DecodeConfig, Decoder, Instance, Limits};
 
 const CASE: Duration = Duration::from_secs(6);
-const ROUNDS_MIN: u32 = 7;
+const ROUNDS_MIN: usize = 9;
 
-/// What one way of decoding took.
-#[derive(Clone, Copy)]
+/// What one way of decoding took, a round each: wall time, and processor time of this process and all below it; milliseconds.
+#[derive(Default)]
 struct Taken {
-    fastest: Duration,
-    processor: Duration,
-    rounds: u32,
+    wall: Vec<f64>,
+    processor: Vec<f64>,
 }
 
 fn main() {
@@ -26,8 +25,7 @@ fn main() {
     let named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).map(PathBuf::from);
     let mut files: Vec<PathBuf> = named.collect();
     if files.is_empty() {
-        let public = |name: &str| PathBuf::from("third_party/testdata").join(name);
-        files = ["RG1_J2KR.dcm", "RG1_J2KI.dcm", "color3d_jpeg_baseline.dcm"].map(public).into();
+        files = squares();
     }
     let program = env!("CARGO_BIN_EXE_overread").into();
     let there = Decoder::new(&DecodeConfig { program, workers: 1, ..DecodeConfig::default() }).expect("a decoder");
@@ -35,8 +33,8 @@ fn main() {
     there.start().expect("a worker");
     println!("first worker ready after {:.0} ms", ms(begun.elapsed()));
     println!(
-        "{:33} {:>14}  {:>10} {:>9} {:>6}  {:>13} {:>9} {:>6}",
-        "transfer syntax", "rows x columns", "here ms", "worker ms", "ratio", "processor: ms", "worker ms", "ratio"
+        "{:22} {:>14} {:>6}  {:>9} {:>22}  {:>13} {:>22}",
+        "file", "rows x columns", "rounds", "wall: ms", "with a worker", "processor: ms", "with a worker"
     );
     for file in files {
         let Ok(bytes) = std::fs::read(&file) else {
@@ -45,38 +43,60 @@ fn main() {
         };
         let instance = Instance::read(&bytes.into(), &Limits::default()).expect("an image");
         let [here, there] = rounds(&instance, [&Decoder::in_process(), &there]);
-        let (header, processor) = (instance.header(), |taken: Taken| ms(taken.processor) / f64::from(taken.rounds));
+        let header = instance.header();
         println!(
-            "{:33} {:>14}  {:>10.2} {:>9.2} {:>6.3}  {:>13.2} {:>9.2} {:>6.3}",
-            instance.transfer_syntax().name,
+            "{:22} {:>14} {:>6}  {:>9.2} {:>22}  {:>13.2} {:>22}",
+            file.file_stem().unwrap_or_default().to_string_lossy(),
             format!("{} x {}", header.rows, header.columns),
-            ms(here.fastest),
-            ms(there.fastest),
-            there.fastest.as_secs_f64() / here.fastest.as_secs_f64(),
-            processor(here),
-            processor(there),
-            processor(there) / processor(here),
+            here.wall.len(),
+            quartiles(&here.wall)[1],
+            ratios(&here.wall, &there.wall),
+            quartiles(&here.processor)[1],
+            ratios(&here.processor, &there.processor),
         );
     }
 }
 
+/// The inputs that `benches/peers/inputs.py` makes.
+fn squares() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench-pixels/square");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("there are no inputs in {}; make bench-peers makes them", folder.display());
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
 fn rounds(instance: &Instance, decoders: [&Decoder; 2]) -> [Taken; 2] {
-    let mut taken = [Taken { fastest: Duration::MAX, processor: Duration::ZERO, rounds: 0 }; 2];
+    let mut taken = [Taken::default(), Taken::default()];
     for decoder in decoders {
         decoder.frame(instance, 0).expect("a frame");
     }
     let begun = Instant::now();
-    while begun.elapsed() < CASE || taken[0].rounds < ROUNDS_MIN {
+    while begun.elapsed() < CASE || taken[0].wall.len() < ROUNDS_MIN {
         for (decoder, taken) in decoders.iter().zip(&mut taken) {
             let (processor, begun) = (processor_time(), Instant::now());
             let frame = decoder.frame(instance, 0).expect("a frame");
-            taken.fastest = taken.fastest.min(begun.elapsed());
-            taken.processor += processor_time() - processor;
-            taken.rounds += 1;
+            taken.wall.push(ms(begun.elapsed()));
+            taken.processor.push(ms(processor_time() - processor));
             std::hint::black_box(frame.samples.len());
         }
     }
     taken
+}
+
+fn quartiles(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| sorted[(sorted.len() - 1) * quarter / 4])
+}
+
+fn ratios(here: &[f64], there: &[f64]) -> String {
+    let ratios: Vec<f64> = here.iter().zip(there).map(|(here, there)| there / here).collect();
+    let [low, middle, high] = quartiles(&ratios);
+    format!("{middle:.3} ({low:.3}-{high:.3})")
 }
 
 /// Processor time of this process and of all below it. Those sleep when it is asked, so that their scheduler statistics are whole.

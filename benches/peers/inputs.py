@@ -6,6 +6,7 @@
 CT: 693_UNCR.dcm (512 x 512, 16 bits) as it is, moved to unsigned. CR: RG1_UNCR.dcm (1955 x 1841), cut to 12 bits, and mirrored at its edges
 to 2500 x 2048: interpolating would smooth its noise away, and noise is what a lossless codec spends its time on. Both were never lossy. 8-bit
 files hold the upper bits that a window over the whole range would show. A series of 300 CT slices is the slice turned about its columns.
+In square/, for benches/decode, lies the corner of 2000 x 2000 of the radiograph in every syntax that is compressed by a codec.
 Encoders: imagecodecs (libjpeg-turbo, CharLS, OpenJPEG, OpenJPH, libjxl), pylibjpeg-rle, zlib. Prints bytes per file."""
 import pathlib
 import sys
@@ -61,6 +62,7 @@ def syntaxes(bits):
 
 
 def write(path, pixels, stored_bits, uid, encode, name):
+    """`pixels`: rows x columns, or rows x columns x R, G, B. Gives the bytes of the codestream."""
     image = Dataset()
     image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2" if name.startswith("ct") else "1.2.840.10008.5.1.4.1.1.1"
     image.SOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[name])
@@ -68,8 +70,10 @@ def write(path, pixels, stored_bits, uid, encode, name):
     image.SeriesInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["series", name[:2]])
     image.Modality = name[:2].upper()
     image.PatientID, image.PatientName = "BENCH", "BENCH"
-    image.Rows, image.Columns = pixels.shape
+    image.Rows, image.Columns = pixels.shape[:2]
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    if pixels.ndim == 3:
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "YBR_FULL_422", 0
     image.BitsAllocated, image.BitsStored, image.HighBit = pixels.itemsize * 8, stored_bits, stored_bits - 1
     image.PixelRepresentation = 0
     image.RescaleSlope, image.RescaleIntercept = 1, 0
@@ -91,6 +95,22 @@ def write(path, pixels, stored_bits, uid, encode, name):
     return len(codestream)
 
 
+def squares(out, cr):
+    """A film of 2000 x 2000 in each syntax that workers decode, and a colour photograph of it."""
+    out.mkdir(exist_ok=True)
+    square = np.ascontiguousarray(cr[:2000, :2000])
+    for syntax, (uid, deep, encode) in syntaxes(12).items():
+        if syntax in ("native", "deflated_frame", "rle"):
+            continue
+        shown = square if deep == 12 else (square >> 4).astype("u1")
+        write(out / f"{syntax}.dcm", shown, deep, uid, encode, f"cr_square_{syntax}")
+    grey = (square >> 4).astype("u1")
+    colour = np.stack([grey, 255 - grey, np.roll(grey, 500, axis=0)], axis=-1)
+    uid = syntaxes(8)["jpeg_baseline"][0]
+    encode = lambda p: imagecodecs.jpeg8_encode(p, level=95, colorspace="rgb", outcolorspace="ycbcr", subsampling="422")
+    write(out / "jpeg_baseline_colour.dcm", colour, 8, uid, encode, "cr_square_colour")
+
+
 def main():
     testdata, out = map(pathlib.Path, sys.argv[1:3])
     ct = pydicom.dcmread(testdata / "693_UNCR.dcm").pixel_array.astype("i4")
@@ -107,6 +127,7 @@ def main():
                 shown = shown if deep == 12 else (shown >> 4).astype("u1")
             size = write(out / f"{name}_{syntax}.dcm", shown, deep, uid, encode, f"{name}_{syntax}")
             print(f"{name}_{syntax}: {size} bytes, {shown.nbytes / size:.2f}:1")
+    squares(out / "square", cr)
     (out / "series").mkdir(exist_ok=True)
     uid, bits, encode = syntaxes(16)["jpeg_lossless"]
     for index in range(SLICES):
