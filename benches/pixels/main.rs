@@ -108,17 +108,19 @@ fn decoding(criterion: &mut Criterion<CpuTime>) {
     }
 }
 
-/// Native frames to display values, beside a copy of the same bytes.
+/// Native frames to display values (two bytes a pixel in, four out), beside copies of as many bytes as go in and as come out.
 fn pipeline(criterion: &mut Criterion<CpuTime>) {
     for name in ["ct_native", "cr_native"] {
         let instance = open(&inputs().join(format!("{name}.dcm")));
-        let bytes = vec![7u8; instance.header().frame_pixels() * 2];
+        let pixels = instance.header().frame_pixels();
         let mut group = criterion.benchmark_group("values");
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
-        let mut copy = bytes.clone();
-        group.bench_function(format!("{name} memcpy"), |bencher| {
-            bencher.iter(|| black_box(&mut copy).copy_from_slice(black_box(&bytes)));
-        });
+        group.throughput(Throughput::Elements(pixels as u64));
+        for (what, bytes) in [("stored", 2 * pixels), ("display", 4 * pixels)] {
+            let (from, mut to) = (vec![7u8; bytes], vec![0u8; bytes]);
+            group.bench_function(format!("{name} copy of {what} values"), |bencher| {
+                bencher.iter(|| black_box(&mut to).copy_from_slice(black_box(&from)));
+            });
+        }
         group.bench_function(format!("{name} to display values"), |bencher| {
             bencher.iter(|| black_box(overread::pixel::image(&Decoder::in_process(), &instance, 0)));
         });

@@ -101,6 +101,11 @@ impl Instance {
         &self.dataset[range.clone()]
     }
 
+    /// A part of the data set that keeps the whole in memory.
+    pub(super) fn shared(&self, part: &[u8]) -> Bytes {
+        self.dataset.slice_ref(part)
+    }
+
     pub(super) fn encoding(&self) -> Encoding {
         self.encoding
     }

@@ -20,7 +20,7 @@ mod prescan;
 mod syntax;
 mod values;
 
-pub use codec::{Cell, Decoders, Frame, Samples};
+pub use codec::{Cell, Cells, Decoders, Frame, Samples};
 pub use decode::{Config as DecodeConfig, Decoder, Mode as DecodeMode, Walls, run_worker};
 pub use header::{Header, Text};
 pub use instance::{Identity, Instance, Viewed, identify};

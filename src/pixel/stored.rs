@@ -62,10 +62,15 @@ impl Bits {
         i64::from(code ^ self.sign) - i64::from(self.sign)
     }
 
-    /// The same for codes of at most 31 bits.
+    /// The value plus [`Bits::bias`], for codes of at most 31 bits: an operation less than the value.
     #[inline(always)]
-    pub(super) fn narrow_value(self, code: u32) -> i32 {
-        (code ^ self.sign).cast_signed() - self.sign.cast_signed()
+    pub(super) fn biased_value(self, code: u32) -> i32 {
+        (code ^ self.sign).cast_signed()
+    }
+
+    /// What `biased_value` adds.
+    pub(super) fn bias(self) -> i32 {
+        self.sign.cast_signed()
     }
 }
 
@@ -82,7 +87,8 @@ impl StoredFrame {
         }
         let mut samples = frame.samples;
         if header.samples == 3 && !frame.is_rgb && is_ybr_full(header) {
-            on_samples!(&mut samples, cells => ybr_to_rgb(cells, bits), _floats => {});
+            samples =
+                on_samples!(samples, cells => ybr_to_rgb(cells.into_vec(), bits), floats => Samples::Floats(floats));
         }
         Ok(StoredFrame { samples, bits })
     }
@@ -120,7 +126,7 @@ fn is_ybr_full(header: &Header) -> bool {
 }
 
 /// PS3.3 C.7.6.3.1.2, in float64, rounded half up and clipped.
-fn ybr_to_rgb<C: Cell>(samples: &mut [C], bits: Bits) {
+fn ybr_to_rgb<C: Cell>(mut samples: Vec<C>, bits: Bits) -> Samples {
     let (half, top) = (f64::from(1u32 << (bits.stored - 1)), f64::from(bits.mask));
     let round = |x: f64| C::of(((x + 0.5).floor().clamp(0.0, top) as u32) << bits.shift);
     for pixel in samples.chunks_exact_mut(3) {
@@ -129,4 +135,5 @@ fn ybr_to_rgb<C: Cell>(samples: &mut [C], bits: Bits) {
         pixel[1] = round(y - 0.344136 * cb - 0.714136 * cr);
         pixel[2] = round(y + 1.772 * cb);
     }
+    C::samples(samples)
 }

@@ -12,7 +12,7 @@ use dicom::transfer_syntax::TransferSyntaxRegistry;
 use crate::error::{Code, Error, Result};
 
 use super::marker::{self, Stated};
-use super::{Codec, Frame, Request, Samples, damaged, jfif, native};
+use super::{Cell, Codec, Frame, Request, Samples, damaged, jfif, native};
 
 pub(super) struct Jpeg;
 
@@ -48,8 +48,8 @@ fn run(request: &Request<'_>, stated: &Stated, codestream: &[u8]) -> Result<Samp
     let frame = OneFrame { request, codestream, bits: if wide { 16 } else { 8 } };
     reader.decode_frame(&frame, 0, &mut bytes).map_err(|_| damaged("the decoder refused the codestream"))?;
     Ok(match wide {
-        true => Samples::Bits16(native::cells(&bytes, u16::from_le)),
-        false => Samples::Bits8(bytes),
+        true => u16::samples(native::cells(&bytes, u16::from_le)),
+        false => u8::samples(bytes),
     })
 }
 

@@ -4,7 +4,7 @@ use jxl_oxide::{AllocTracker, InitializeResult, JxlImage, JxlThreadPool, Render,
 use crate::dicom::layout::FrameHeader;
 use crate::error::{Code, Error, Result};
 
-use super::{Cell, Codec, Frame, Request, Samples, damaged};
+use super::{Cell, Codec, Frame, Request, damaged};
 
 pub(super) struct JpegXl;
 
@@ -18,10 +18,10 @@ impl Codec for JpegXl {
         let bits = check(&image, request.header)?;
         let render = image.render_frame(0).map_err(refused)?;
         let samples = match bits {
-            8 => Samples::Bits8(collect(&render, request.header)?),
-            16 => Samples::Bits16(collect(&render, request.header)?),
-            ..8 => Samples::Bits8(scale(&render, request.header, bits)?),
-            _ => Samples::Bits16(scale(&render, request.header, bits)?),
+            8 => u8::samples(collect(&render, request.header)?),
+            16 => u16::samples(collect(&render, request.header)?),
+            ..8 => u8::samples(scale(&render, request.header, bits)?),
+            _ => u16::samples(scale(&render, request.header, bits)?),
         };
         let to_rgb =
             image.image_header().metadata.xyb_encoded || image.frame(0).is_some_and(|frame| frame.header().do_ycbcr);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 use super::marker::{self, Stated};
 use super::unfilled::written_by;
-use super::{Codec, Frame, Request, Samples, damaged, jfif};
+use super::{Cell, Codec, Frame, Request, Samples, damaged, jfif};
 
 pub(super) struct Jpeg;
 
@@ -109,21 +109,21 @@ impl Decompressor {
                     self.whole(tj::tj3Decompress8(self.0, data, length, out, 0, format))
                 })
             }
-            .map(Samples::Bits8),
+            .map(u8::samples),
             // SAFETY: as above; cells of 12 bits are signed in the interface, and have the same size. WHY: as above.
             9..=12 => unsafe {
                 written_by(stated.samples(), |out: *mut u16| {
                     self.whole(tj::tj3Decompress12(self.0, data, length, out.cast(), 0, format))
                 })
             }
-            .map(Samples::Bits16),
+            .map(u16::samples),
             // SAFETY: as above. WHY: as above.
             13..=16 => unsafe {
                 written_by(stated.samples(), |out: *mut u16| {
                     self.whole(tj::tj3Decompress16(self.0, data, length, out, 0, format))
                 })
             }
-            .map(Samples::Bits16),
+            .map(u16::samples),
             _ => Err(damaged("the JPEG holds samples of impossible depth")),
         }
     }

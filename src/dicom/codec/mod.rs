@@ -18,6 +18,7 @@ mod native;
 #[cfg(feature = "native-codecs")]
 mod openjpeg;
 mod rle;
+mod samples;
 #[cfg(feature = "native-codecs")]
 mod unfilled;
 
@@ -30,6 +31,8 @@ use super::layout::FrameHeader;
 use super::prescan::Content;
 use super::syntax::Coding;
 
+pub use samples::{Cell, Cells, Samples};
+
 /// The samples of one frame, row by row, three-sample pixels as first, second, third.
 pub struct Frame {
     /// rows x columns x samples of them.
@@ -38,65 +41,6 @@ pub struct Frame {
     pub right_aligned: bool,
     /// The codec gave R, G, B, whatever Photometric Interpretation says.
     pub is_rgb: bool,
-}
-
-/// Samples as they are in their cells: unused bits and sign not yet dealt with. The cells are no wider than they need be.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Samples {
-    /// Cells of up to 8 bits.
-    Bits8(Vec<u8>),
-    /// Cells of 9 to 16 bits.
-    Bits16(Vec<u16>),
-    /// Cells of 17 to 32 bits.
-    Bits32(Vec<u32>),
-    /// Float or Double Float Pixel Data.
-    Floats(Vec<f64>),
-}
-
-/// A cell of whole-number samples: the three widths are handled by one code, made for each.
-pub trait Cell: Copy + Default + Send + Sync + 'static {
-    /// Its bits as a number.
-    fn code(self) -> u32;
-    /// The cell with these bits; `code` fits.
-    fn of(code: u32) -> Self;
-    /// Cells as the samples of a frame.
-    fn samples(cells: Vec<Self>) -> Samples;
-}
-
-macro_rules! cell {
-    ($width:ty, $samples:ident) => {
-        impl Cell for $width {
-            fn code(self) -> u32 {
-                u32::from(self)
-            }
-            fn of(code: u32) -> $width {
-                code as $width
-            }
-            fn samples(cells: Vec<$width>) -> Samples {
-                Samples::$samples(cells)
-            }
-        }
-    };
-}
-cell!(u8, Bits8);
-cell!(u16, Bits16);
-cell!(u32, Bits32);
-
-impl Samples {
-    /// How many.
-    pub fn len(&self) -> usize {
-        match self {
-            Samples::Bits8(values) => values.len(),
-            Samples::Bits16(values) => values.len(),
-            Samples::Bits32(values) => values.len(),
-            Samples::Floats(values) => values.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// One frame to decode.
@@ -254,6 +198,9 @@ impl Instance {
         if self.pixels().element != 0x0010 {
             return Ok(native::floats(bytes, header.bits_allocated == 64, self.encoding().big_endian));
         }
-        run(coding, &request(bytes))
+        match native::in_place(&request(bytes), &self.shared(bytes)) {
+            Some(frame) => Ok(frame),
+            None => run(coding, &request(bytes)),
+        }
     }
 }

@@ -2,9 +2,10 @@
 use crate::error::{Code, Error, Result};
 
 use bytemuck::Pod;
+use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{Cell, Codec, Frame, Request, Samples};
+use super::{Cell, Cells, Codec, Frame, Request, Samples};
 use crate::dicom::Photometric;
 use crate::dicom::layout::FrameHeader;
 
@@ -43,7 +44,7 @@ fn inflate(request: &Request<'_>) -> Result<Vec<u8>> {
 pub(super) fn bits(bytes: &[u8], offset: usize, count: usize) -> Result<Frame> {
     let bit = |at: usize| bytes.get(at / 8).map(|byte| byte >> (at % 8) & 1);
     let samples = (offset..offset + count).map(bit).collect::<Option<Vec<u8>>>().ok_or_else(short)?;
-    Ok(Frame { samples: Samples::Bits8(samples), right_aligned: false, is_rgb: false })
+    Ok(Frame { samples: u8::samples(samples), right_aligned: false, is_rgb: false })
 }
 
 fn short() -> Error {
@@ -66,6 +67,24 @@ fn unpack(request: &Request<'_>, bytes: &[u8]) -> Result<Frame> {
         _ => return Err(Error::new(Code::PixelLayoutInvalid, "no such Bits Allocated is read here")),
     };
     Ok(Frame { samples, right_aligned: false, is_rgb: false })
+}
+
+/// The frame where it lies, if its cells are in the machine's byte order and in the order of pixels. `bytes` are as many as its size
+/// asks for. `None`: it must be unpacked.
+pub(super) fn in_place(request: &Request<'_>, bytes: &Bytes) -> Option<Frame> {
+    let header = request.header;
+    let in_order = header.photometric != Photometric::YbrFull422 && !(header.samples == 3 && header.planar);
+    let native_order = header.bits_allocated == 8 || request.big_endian == cfg!(target_endian = "big");
+    if !in_order || !native_order {
+        return None;
+    }
+    let samples = match header.bits_allocated {
+        8 => Samples::Bits8(Cells::in_place(bytes)?),
+        16 => Samples::Bits16(Cells::in_place(bytes)?),
+        32 => Samples::Bits32(Cells::in_place(bytes)?),
+        _ => return None,
+    };
+    Some(Frame { samples, right_aligned: false, is_rgb: false })
 }
 
 /// Cells in pixel order, whatever the order in which they are stored.

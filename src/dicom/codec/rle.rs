@@ -1,7 +1,7 @@
 //! RLE Lossless (PS3.5 annex G), ours because it must be strict: a segment gives exactly a plane of bytes or the frame is refused.
 use crate::error::Result;
 
-use super::{Cell, Codec, Frame, Request, Samples, damaged, native};
+use super::{Cell, Codec, Frame, Request, damaged, native};
 
 pub(super) struct Rle;
 
@@ -15,8 +15,7 @@ impl Codec for Rle {
         let plane = if one_bit { header.frame_pixels().div_ceil(8) } else { header.frame_pixels() };
         let segments = segments(request.bytes, sample_bytes * usize::from(header.samples))?;
         if one_bit {
-            return native::bits(&unpack(segments[0], plane)?, 0, plane * 8)
-                .map(|frame| cut(frame, header.frame_pixels()));
+            return native::bits(&unpack(segments[0], plane)?, 0, header.frame_pixels());
         }
         // A run of 128 takes two bytes: a shorter segment cannot fill its plane, and gets no memory for it.
         if segments.iter().any(|segment| segment.len() * 64 < plane) {
@@ -24,14 +23,14 @@ impl Codec for Rle {
         }
         let mut planes = segments.iter().map(|segment| unpack(segment, plane)).collect::<Result<Vec<_>>>()?;
         let samples = match (sample_bytes, &mut planes[..]) {
-            (1, [grey]) => Samples::Bits8(std::mem::take(grey)),
+            (1, [grey]) => u8::samples(std::mem::take(grey)),
             // The usual radiograph, in one pass that the compiler vectorises.
             (2, [high, low]) => {
-                Samples::Bits16(high.iter().zip(&*low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
+                u16::samples(high.iter().zip(&*low).map(|(high, low)| u16::from_be_bytes([*high, *low])).collect())
             }
-            (1, planes) => Samples::Bits8(gather(planes, 1)),
-            (2, planes) => Samples::Bits16(gather(planes, 2)),
-            (_, planes) => Samples::Bits32(gather(planes, sample_bytes)),
+            (1, planes) => u8::samples(gather(planes, 1)),
+            (2, planes) => u16::samples(gather(planes, 2)),
+            (_, planes) => u32::samples(gather(planes, sample_bytes)),
         };
         Ok(Frame { samples, right_aligned: false, is_rgb: false })
     }
@@ -48,14 +47,6 @@ fn gather<C: Cell>(planes: &[Vec<u8>], sample_bytes: usize) -> Vec<C> {
         }
     }
     cells
-}
-
-/// Drops the bits that only fill the last byte.
-fn cut(mut frame: Frame, pixels: usize) -> Frame {
-    if let Samples::Bits8(values) = &mut frame.samples {
-        values.truncate(pixels);
-    }
-    frame
 }
 
 /// The segments by the header's offsets (G.5), which must ascend within the frame.

@@ -132,9 +132,9 @@ fn frame(ground: Ground, ask: &Ask, shared: &mut Shared) -> Result<Frame> {
 /// Says where the samples are, and puts them into shared memory if the service needs them there.
 fn offer(frame: &Frame, shared: Option<&mut Shared>) -> Result<Decoded> {
     let (cell_bits, bytes) = match &frame.samples {
-        Samples::Bits8(cells) => (8, cells.as_slice()),
-        Samples::Bits16(cells) => (16, bytemuck::cast_slice(cells)),
-        Samples::Bits32(cells) => (32, bytemuck::cast_slice(cells)),
+        Samples::Bits8(cells) => (8, &**cells),
+        Samples::Bits16(cells) => (16, bytemuck::cast_slice(&**cells)),
+        Samples::Bits32(cells) => (32, bytemuck::cast_slice(&**cells)),
         Samples::Floats(_) => return Err(Error::internal("a decoder of whole numbers gave floats")),
     };
     if let Some(shared) = shared {

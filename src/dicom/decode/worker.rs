@@ -12,7 +12,7 @@ use rustix::io::pread;
 
 use super::message::{self, Answer, Ask, Decoded, PROBE, Walls};
 use super::nursery::Nursery;
-use crate::dicom::codec::{Frame, Request, Samples};
+use crate::dicom::codec::{Cell, Frame, Request};
 use crate::error::{Code, Error, Result};
 
 /// Shared memory that a worker keeps between frames: warm pages are what makes the next frame cheap.
@@ -122,9 +122,9 @@ impl Worker {
             return Err(Lost::Untrue);
         }
         let samples = match decoded.cell_bits {
-            8 => Samples::Bits8(self.cells(decoded.address, decoded.count)?),
-            16 => Samples::Bits16(self.cells(decoded.address, decoded.count)?),
-            32 => Samples::Bits32(self.cells(decoded.address, decoded.count)?),
+            8 => u8::samples(self.cells(decoded.address, decoded.count)?),
+            16 => u16::samples(self.cells(decoded.address, decoded.count)?),
+            32 => u32::samples(self.cells(decoded.address, decoded.count)?),
             _ => return Err(Lost::Untrue),
         };
         Ok(Ok(Frame { samples, right_aligned: decoded.right_aligned, is_rgb: decoded.is_rgb }))
