@@ -20,16 +20,36 @@ const READ: &[Key] = &[
     (0x0008, 0x0020), // Study Date
     (0x0008, 0x0060), // Modality
     (0x0008, 0x103E), // Series Description
+    (0x0008, 0x9007), // Frame Type
     (0x0010, 0x0020), // Patient ID
     (0x0010, 0x0021), // Issuer of Patient ID
     (0x0010, 0x0030), // Patient's Birth Date
     (0x0010, 0x0040), // Patient's Sex
     (0x0010, 0x1010), // Patient's Age
     (0x0018, 0x0015), // Body Part Examined
+    (0x0018, 0x0081), // Echo Time
     (0x0018, 0x1164), // Imager Pixel Spacing
     (0x0018, 0x5101), // View Position
+    (0x0018, 0x9076), // Diffusion Gradient Direction Sequence
+    (0x0018, 0x9082), // Effective Echo Time
+    (0x0018, 0x9087), // Diffusion b-value
+    (0x0018, 0x9089), // Diffusion Gradient Orientation
+    (0x0018, 0x9114), // MR Echo Sequence
+    (0x0018, 0x9117), // MR Diffusion Sequence
+    (0x0018, 0x9226), // MR Image Frame Type Sequence
+    (0x0018, 0x9329), // CT Image Frame Type Sequence
     (0x0020, 0x000D), // Study Instance UID
     (0x0020, 0x000E), // Series Instance UID
+    (0x0020, 0x0012), // Acquisition Number
+    (0x0020, 0x0013), // Instance Number
+    (0x0020, 0x0032), // Image Position (Patient)
+    (0x0020, 0x0037), // Image Orientation (Patient)
+    (0x0020, 0x0100), // Temporal Position Identifier
+    (0x0020, 0x9111), // Frame Content Sequence
+    (0x0020, 0x9113), // Plane Position Sequence
+    (0x0020, 0x9116), // Plane Orientation Sequence
+    (0x0020, 0x9128), // Temporal Position Index
+    (0x0020, 0x9156), // Frame Acquisition Number
     (0x0028, 0x0002), // Samples per Pixel
     (0x0028, 0x0004), // Photometric Interpretation
     (0x0028, 0x0006), // Planar Configuration
@@ -62,6 +82,7 @@ const READ: &[Key] = &[
     (0x0028, 0x3002), // LUT Descriptor
     (0x0028, 0x3006), // LUT Data
     (0x0028, 0x3010), // VOI LUT Sequence
+    (0x0028, 0x9110), // Pixel Measures Sequence
     (0x0028, 0x9132), // Frame VOI LUT Sequence
     (0x0028, 0x9145), // Pixel Value Transformation Sequence
     (0x5200, 0x9229), // Shared Functional Groups Sequence

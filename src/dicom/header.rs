@@ -8,7 +8,7 @@ use crate::uid::Uid;
 
 use super::attributes::{Key, View, invalid};
 use super::syntax::{IMAGE_SOP_CLASSES, VIEWED_SOP_CLASSES};
-use super::{Limits, Photometric};
+use super::{Limits, Photometric, Planes};
 
 /// Free text that a person typed and that may name a patient: it cannot be printed, only asked about.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub struct Header {
     pub sex: Option<char>,
     /// Burned In Annotation is `YES`.
     pub burned_in_annotation: bool,
+    /// Instance Number.
+    pub instance_number: Option<i64>,
+    /// Where each frame lies in the patient, as far as it is said.
+    pub planes: Planes,
     /// Pixel Spacing, else Imager Pixel Spacing: between rows, between columns; in mm.
     pub pixel_spacing_mm: Option<[f64; 2]>,
     /// Rows, at least 1.
@@ -181,6 +185,7 @@ impl Header {
         let is_integer = element == 0x0010;
         let bits_stored = if is_integer { word(BITS_STORED)? } else { bits_allocated };
         let upper = |key: Key| root.text(key).unwrap_or_default().to_uppercase();
+        let frames = frames(root)?;
         let header = Header {
             sop_class: names.sop_class,
             sop_instance: names.sop_instance,
@@ -197,9 +202,11 @@ impl Header {
             sex: root.text(SEX).and_then(|sex| sex.chars().next()).filter(|sex| "FMO".contains(*sex)),
             burned_in_annotation: upper((0x0028, 0x0301)) == "YES",
             pixel_spacing_mm: spacing(root, (0x0028, 0x0030)).or_else(|| spacing(root, (0x0018, 0x1164))),
+            instance_number: root.integer((0x0020, 0x0013)),
+            planes: Planes::read(root, frames),
             rows: word(ROWS)?,
             columns: word(COLUMNS)?,
-            frames: frames(root)?,
+            frames,
             samples: root.word(SAMPLES)?.unwrap_or(1),
             bits_allocated,
             bits_stored,
@@ -299,7 +306,8 @@ fn frames(root: View<'_>) -> Result<u32> {
     }
 }
 
-fn spacing(root: View<'_>, key: Key) -> Option<[f64; 2]> {
+/// Two distances, both above 0.
+pub(super) fn spacing(root: View<'_>, key: Key) -> Option<[f64; 2]> {
     let pair: [f64; 2] = root.numbers(key)?.try_into().ok()?;
     pair.iter().all(|mm| mm.is_finite() && *mm > 0.0).then_some(pair)
 }
