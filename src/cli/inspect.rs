@@ -1,4 +1,5 @@
-//! `overread inspect`: what is in a file at each stage from stored to display values, and what a model will see of it.
+//! `overread inspect`: what is in a file at each stage from stored to display values, and what a model will see of it. The stage
+//! `volume` is in `volumes`.
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use crate::dicom::{DecodeConfig, Decoder, Instance, Limits, Viewed};
 use crate::error::{Code, Error, Result, Subject};
 use crate::pixel::{self, StageFrame, Summary, render};
 
+use super::volumes;
+
 /// Arguments of `overread inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -17,14 +20,17 @@ use crate::pixel::{self, StageFrame, Summary, render};
   overread inspect chest.dcm --stage modality --json      the same of modality values, for programs
   overread inspect chest.dcm --png chest.png              the picture that a model sees
   overread inspect cine.dcm --frame 3 --npy frame.npy     one frame as a NumPy array
+  overread inspect FOLDER --stage volume                  the series of a folder as volumes: order, place, defects
+  overread inspect FOLDER --stage volume --nii out.nii    the same, and the values for other programs (out-1.nii, ... if several)
 
 Stages: stored (as in the file, sign and unused bits dealt with), modality (after Modality LUT or rescale),
-display (after VOI LUT or window, 0 to 255, MONOCHROME1 inverted).
+display (after VOI LUT or window, 0 to 255, MONOCHROME1 inverted), volume (modality values of slices stacked where they lie in the
+patient; docs/volumes.md says how, and what the warnings mean).
 Pixels that the service would not analyse (segmentations, parametric maps, images of no study) are shown, too; why is then
 said as `not analysed`.
-Exit status: 0, or 3 if the file is refused; the reason is a code that never changes its name.")]
+Exit status: 0, or 3 if the file is refused or the folder holds no volume; the reason is a code that never changes its name.")]
 pub(super) struct Args {
-    /// A DICOM file
+    /// A DICOM file; a file or folder for the stage volume
     file: PathBuf,
     /// Only this frame, from 1 [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -41,6 +47,9 @@ pub(super) struct Args {
     /// Write the first frame, or the one asked for, as the grey picture that a model sees
     #[arg(long, value_name = "OUT")]
     png: Option<PathBuf>,
+    /// Write each volume as NIfTI-1: float32, slices x rows x columns, affine in RAS
+    #[arg(long, value_name = "OUT")]
+    nii: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -48,6 +57,7 @@ enum Stage {
     Stored,
     Modality,
     Display,
+    Volume,
 }
 
 impl Stage {
@@ -56,21 +66,40 @@ impl Stage {
             Stage::Stored => "stored",
             Stage::Modality => "modality",
             Stage::Display => "display",
+            Stage::Volume => "volume",
         }
     }
 
-    fn of_pixels(self) -> pixel::Stage {
+    /// The stage of a frame's values; `None` for that of many frames together.
+    fn of_frames(self) -> Option<pixel::Stage> {
         match self {
-            Stage::Stored => pixel::Stage::Stored,
-            Stage::Modality => pixel::Stage::Modality,
-            Stage::Display => pixel::Stage::Display,
+            Stage::Stored => Some(pixel::Stage::Stored),
+            Stage::Modality => Some(pixel::Stage::Modality),
+            Stage::Display => Some(pixel::Stage::Display),
+            Stage::Volume => None,
         }
+    }
+
+    /// The first of these arguments that was given and says nothing at this stage.
+    fn idle(self, args: &Args) -> Option<&'static str> {
+        let of_a_frame =
+            [(args.frame.is_some(), "--frame"), (args.npy.is_some(), "--npy"), (args.png.is_some(), "--png")];
+        let of_a_volume = [(args.nii.is_some(), "--nii")];
+        let idle: &[(bool, &str)] = if self.of_frames().is_some() { &of_a_volume } else { &of_a_frame };
+        idle.iter().find(|(given, _)| *given).map(|(_, name)| *name)
     }
 }
 
 /// Runs the subcommand; the exit status is 0, or that of the code that the file was refused with.
 pub(super) fn run(args: &Args) -> ExitCode {
-    match inspect(args) {
+    if let Some(argument) = args.stage.idle(args) {
+        let detail = format!("means nothing at the stage {}", args.stage.name());
+        return super::fail(&Error::new(Code::InvalidArgument, detail).about(Subject::Field(argument.to_owned())));
+    }
+    let Some(stage) = args.stage.of_frames() else {
+        return volumes::run(&volumes::Ask { path: &args.file, json: args.json, nii: args.nii.as_deref() });
+    };
+    match inspect(args, stage) {
         Ok(facts) => {
             print(args, &facts);
             ExitCode::SUCCESS
@@ -82,7 +111,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn inspect(args: &Args) -> Result<Value> {
+fn inspect(args: &Args, stage: pixel::Stage) -> Result<Value> {
     let unreadable = |_| Error::new(Code::NotFound, "the file cannot be read").about(Subject::Field("FILE".into()));
     let bytes = std::fs::read(&args.file).map_err(unreadable)?;
     let viewed = Instance::view(&bytes.into(), &Limits::default())?;
@@ -93,7 +122,6 @@ fn inspect(args: &Args) -> Result<Value> {
         Some(number) => number - 1..number,
         None => 0..instance.header().frames,
     };
-    let stage = args.stage.of_pixels();
     let summary = match &args.npy {
         Some(path) => {
             let mut array = Npy::create(path, instance, indices.len())?;
@@ -291,7 +319,7 @@ mod tests {
         std::fs::write(path("image.dcm"), small_image()).expect("a file");
         let [file, npy, png] = ["image.dcm", "out.npy", "out.png"].map(path);
         let line = ["inspect", &file, "--stage", "stored", "--npy", &npy, "--png", &png];
-        let facts = inspect(&Line::parse_from(line).args).expect("an image");
+        let facts = inspect(&Line::parse_from(line).args, pixel::Stage::Stored).expect("an image");
         assert_eq!((&facts["min"], &facts["max"], &facts["frames"]), (&json!(1), &json!(500), &json!(1)));
         let written = std::fs::read(npy).expect("an array");
         let (head, values) = written.split_at(written.len() - 6 * 8);
@@ -308,6 +336,6 @@ mod tests {
         let file = folder.path().join("image.dcm");
         std::fs::write(&file, small_image()).expect("a file");
         let args = Line::parse_from(["inspect", &file.to_string_lossy(), "--frame", "2"]).args;
-        assert_eq!(inspect(&args).err().map(|error| error.code), Some(Code::InvalidArgument));
+        assert_eq!(inspect(&args, pixel::Stage::Display).err().map(|error| error.code), Some(Code::InvalidArgument));
     }
 }

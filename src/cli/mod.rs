@@ -8,10 +8,12 @@ mod explain;
 mod gather;
 mod inspect;
 mod models;
+mod nifti;
 mod outcome;
 mod overlays;
 mod serve;
 mod table;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,7 @@ First steps:
   overread serve                    the service; then, elsewhere:
   overread analyze chest.dcm --server http://127.0.0.1:7410
   overread inspect chest.dcm        what a model will see of a file
+  overread inspect FOLDER --stage volume    the same of the series in a folder
   overread models list              what can be looked for"
 )]
 pub struct Cli {
@@ -50,7 +53,7 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     /// Show why a study was treated as it was
     Explain(explain::ExplainArgs),
-    /// Show what a model will see of a file
+    /// Show what a model will see of a file, or of the series of a folder
     Inspect(inspect::Args),
     /// List, verify or install models
     Models(models::Args),
