@@ -69,7 +69,7 @@ impl Line {
         let (low, high) = (clamp(self.padding.0), clamp(self.padding.1));
         let mut any = false;
         for (value, cell) in out.iter_mut().zip(cells) {
-            let stored = bits.narrow_value(bits.code(*cell));
+            let stored = bits.biased_value(bits.code(*cell)) - bits.bias();
             any |= stored >= low && stored <= high;
             *value = (f64::from(stored) * self.slope + self.intercept + 0.0) as f32;
         }
@@ -142,7 +142,7 @@ mod tests {
             (slope, intercept) in (-20.0..20.0f64, -3000.0..3000.0f64),
             (low, more) in (-40_000i64..70_000, 0i64..500),
         ) {
-            let frame = StoredFrame::made(Samples::Bits16(cells.clone()), stored, shift, signed);
+            let frame = StoredFrame::made(Samples::Bits16(cells.clone().into()), stored, shift, signed);
             let line = Line { slope, intercept, padding: (low, low + more) };
             let mut out = vec![0.0; cells.len()];
             let any = fill_16(line, frame.bits(), &cells, &mut out);
