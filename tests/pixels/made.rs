@@ -1,5 +1,5 @@
-//! Images made here, of every depth and in every way of storing that needs no codec: their values are known because they were
-//! put in. And images of kinds that are refused.
+//! Images made here, of every depth and in every way of storing that an encoder can be had for: their values are known because
+//! they were put in. And images of kinds that are refused.
 use std::io::Write as _;
 
 use overread::dicom::{Decoder, Instance};
@@ -17,12 +17,21 @@ const ENCAPSULATED: &str = "1.2.840.10008.1.2.1.98";
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 const RLE: &str = "1.2.840.10008.1.2.5";
 
+#[cfg(feature = "native-codecs")]
+const JPEG_LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
+#[cfg(feature = "native-codecs")]
+const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
+#[cfg(feature = "native-codecs")]
+const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
+
 const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 
-/// A single-frame image of 3 x 5 pixels.
+/// A single-frame image.
 #[derive(Clone)]
 struct Made {
     syntax: &'static str,
+    rows: u16,
+    columns: u16,
     photometric: &'static str,
     samples: u16,
     allocated: u16,
@@ -37,6 +46,8 @@ struct Made {
 
 const PLAIN: Made = Made {
     syntax: EXPLICIT,
+    rows: 3,
+    columns: 5,
     photometric: "MONOCHROME2",
     samples: 1,
     allocated: 16,
@@ -80,8 +91,8 @@ impl Made {
             word(0x0002, self.samples),
             text((0x0028, 0x0004), "CS", self.photometric),
             word(0x0006, 0),
-            word(0x0010, 3),
-            word(0x0011, 5),
+            word(0x0010, self.rows),
+            word(0x0011, self.columns),
             word(0x0100, self.allocated),
             word(0x0101, self.stored),
             word(0x0102, self.high_bit),
@@ -101,6 +112,12 @@ impl Made {
             ENCAPSULATED => fragments(&little),
             DEFLATED_FRAME => fragments(&deflated(&little)),
             RLE => fragments(&run_lengths(&self.cells, size)),
+            #[cfg(feature = "native-codecs")]
+            JPEG_LOSSLESS => fragments(&crate::encode::jpeg_lossless(&self.plain())),
+            #[cfg(feature = "native-codecs")]
+            JPEG_LS => fragments(&crate::encode::jpeg_ls(&self.plain())),
+            #[cfg(feature = "native-codecs")]
+            JPEG_2000 => fragments(&crate::encode::jpeg_2000(&self.plain())),
             BIG_ENDIAN if size == 4 => {
                 // Whole samples are swapped, so the words of `element` stand the other way round.
                 let words = self.cells.iter().flat_map(|cell| cell.rotate_left(16).to_le_bytes());
@@ -108,6 +125,20 @@ impl Made {
             }
             _ if self.element == 0x0008 => element(self.syntax, tag, "OF", &little),
             _ => element(self.syntax, tag, if size == 1 { "OB" } else { "OW" }, &little),
+        }
+    }
+}
+
+#[cfg(feature = "native-codecs")]
+impl Made {
+    fn plain(&self) -> crate::encode::Plain<'_> {
+        crate::encode::Plain {
+            rows: self.rows,
+            columns: self.columns,
+            samples: self.samples,
+            bits: self.stored,
+            signed: self.signed,
+            cells: &self.cells,
         }
     }
 }
@@ -183,6 +214,64 @@ fn every_depth_sign_and_high_bit_is_read_whatever_stands_in_the_unused_bits() {
         }
     }
     assert_eq!(images, 7 * (8 + 16 + 32) * 4);
+}
+
+/// Flat parts, steps and noise, so that every mode of a coder is used; codes of `stored` bits.
+#[cfg(feature = "native-codecs")]
+fn drawn(noise: &mut impl Iterator<Item = u32>, stored: u16, samples: u16) -> Vec<u32> {
+    let mask = u32::MAX >> (32 - u32::from(stored));
+    let cell = |at: usize, bits: u32| match at / 160 % 3 {
+        0 => mask / 3 & mask,
+        1 => (at as u32).wrapping_mul(mask / 64 + 1) & mask,
+        _ => bits & mask,
+    };
+    (0..20 * 24 * usize::from(samples)).map(|at| cell(at, noise.next().unwrap())).collect()
+}
+
+/// Two decoders of different origin give what was put in, wherever both know the kind.
+#[cfg(feature = "native-codecs")]
+#[test]
+fn every_depth_and_sign_comes_back_from_its_codestream_by_two_decoders() {
+    use overread::dicom::Decoders;
+    let mut noise = noise();
+    let (mut images, mut by_both) = (0, 0);
+    for (syntax, least) in [(JPEG_LOSSLESS, 2), (JPEG_LS, 2), (JPEG_2000, 1)] {
+        for (allocated, stored) in [8u16, 16].into_iter().flat_map(|a| (least..=a).map(move |s| (a, s))) {
+            for (samples, signed) in [(1, false), (1, true), (3, false)] {
+                let photometric = if samples == 1 { "MONOCHROME2" } else { "RGB" };
+                let cells = drawn(&mut noise, stored, samples);
+                let size = Made { rows: 20, columns: 24, high_bit: stored - 1, ..PLAIN };
+                let made = Made { syntax, photometric, samples, allocated, stored, signed, cells, ..size };
+                let want: Vec<i64> = made.cells.iter().map(|cell| value(*cell, &made)).collect();
+                let kind = format!("{syntax}: {stored} of {allocated}, {samples} samples, signed {signed}");
+                assert_eq!(stored_values(made.bytes()), Ok(want), "{kind}");
+                images += 1;
+                let instance = Instance::read(&made.bytes().into(), &overread::dicom::Limits::default()).unwrap();
+                if let Ok(second) = instance.frame_with(0, Decoders::Rust) {
+                    assert_eq!(codes(&second.samples, stored), made.cells, "{kind}, the decoder in Rust");
+                    by_both += 1;
+                }
+            }
+        }
+    }
+    println!("{images} made images of three codecs came back, {by_both} of them from a second decoder, too");
+    assert_eq!((images, by_both), (3 * (7 + 15 + 7 + 15 + 8 + 16), BY_BOTH));
+}
+
+/// Of those images, as many the decoders in Rust know.
+#[cfg(feature = "native-codecs")]
+const BY_BOTH: usize = 168;
+
+#[cfg(feature = "native-codecs")]
+fn codes(samples: &overread::dicom::Samples, stored: u16) -> Vec<u32> {
+    use overread::dicom::Samples;
+    let mask = u32::MAX >> (32 - u32::from(stored));
+    match samples {
+        Samples::Bits8(cells) => cells.iter().map(|cell| u32::from(*cell) & mask).collect(),
+        Samples::Bits16(cells) => cells.iter().map(|cell| u32::from(*cell) & mask).collect(),
+        Samples::Bits32(cells) => cells.iter().map(|cell| cell & mask).collect(),
+        Samples::Floats(_) => panic!("codestreams hold whole numbers"),
+    }
 }
 
 /// PS3.3 C.7.6.3.1, done here with division where the service shifts.

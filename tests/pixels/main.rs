@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "native-codecs")]
+mod encode;
 mod expected;
 mod header;
 mod made;
