@@ -1,4 +1,5 @@
 //! Which frames of a series belong together: what is left out, and what is split into volumes of their own.
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dicom::Header;
@@ -159,9 +160,13 @@ impl Sorting {
         volumes.into_iter().map(with_defects).collect()
     }
 
-    /// The copy with the lowest Instance Number; the others are left out.
+    /// The copy with the lowest Instance Number; the others are left out. Of equal numbers the highest UID stays: any rule would do,
+    /// as long as it is the same each time.
     fn one_of<'a>(&mut self, copies: &[Slice<'a>]) -> Option<Slice<'a>> {
-        let rank = |slice: &&Slice<'a>| (slice.header.instance_number.unwrap_or(0), slice.source());
+        let rank = |slice: &&Slice<'a>| {
+            let number = slice.header.instance_number.unwrap_or(0);
+            (number, Reverse(slice.header.sop_instance.clone()), slice.frame_index)
+        };
         let kept = copies.iter().min_by_key(rank)?;
         for other in copies.iter().filter(|other| other.source() != kept.source()) {
             self.leave_out(other.source(), Defect::DuplicatePositions);
