@@ -75,10 +75,11 @@ proptest! {
     #[test]
     fn a_voxel_is_where_its_own_slice_says(lie in lies()) {
         let (stack, slices) = (lie.stack(), lie.slices());
+        prop_assert_eq!(stack.size[0], slices.len());
         let [row, column, _] = lie.axes();
-        for k in 0..stack.size[0] {
+        for (k, slice) in slices.iter().enumerate() {
             let (source, r, c) = stack.source_of([3, 2, k]).unwrap();
-            prop_assert_eq!((source.sop_instance.as_str(), source.frame_number, r, c), (slices[k].uid(), 1, 2, 3));
+            prop_assert_eq!((source.sop_instance.as_str(), source.frame_number, r, c), (slice.uid(), 1, 2, 3));
             prop_assert_eq!(stack.voxel_of(source, r, c), Some([3, 2, k]));
             let first = lie.position(lie.places[k]);
             let want = [0, 1, 2].map(|axis| first[axis] + 3.0 * lie.spacing[2] * row[axis] + 2.0 * lie.spacing[1] * column[axis]);
