@@ -143,7 +143,7 @@ fn simulate(seed: u64, events: u64) -> World {
         let sample = Sample {
             id: next_id,
             model: random.below(3) as usize,
-            shape: [1, 64 * (1 + random.below(2) as usize), 64],
+            shape: [1, 1, 64 * (1 + random.below(2) as usize), 64],
             bytes: 1 + random.below(2_000),
             class: [Class::Stat, Class::Routine, Class::Routine, Class::Bulk][random.below(4) as usize],
         };
@@ -178,7 +178,7 @@ fn a_sample_leaves_once_in_a_batch_of_its_kind_and_stat_waits_for_one_batch() {
 #[test]
 fn a_full_queue_refuses_and_keeps_what_waits() {
     let limits = Limits { samples_max: 2, bytes_max: 100, batch_max: 4, ageing_us: 0 };
-    let sample = |id, bytes| Sample { id, model: 0, shape: [1, 8, 8], bytes, class: Class::Routine };
+    let sample = |id, bytes| Sample { id, model: 0, shape: [1, 1, 8, 8], bytes, class: Class::Routine };
     let mut scheduler = Scheduler::new(limits);
     assert_eq!(scheduler.step(0, Event::Arrived(sample(1, 60))), []);
     assert_eq!(scheduler.step(1, Event::Arrived(sample(2, 41))), [Effect::Refuse(2)], "by bytes");
@@ -191,7 +191,7 @@ fn a_full_queue_refuses_and_keeps_what_waits() {
 #[test]
 fn stat_goes_first_alone_and_bulk_ages() {
     let limits = Limits { samples_max: 9, bytes_max: 900, batch_max: 4, ageing_us: 1_000 };
-    let sample = |id, class| Event::Arrived(Sample { id, model: 0, shape: [1, 8, 8], bytes: 1, class });
+    let sample = |id, class| Event::Arrived(Sample { id, model: 0, shape: [1, 1, 8, 8], bytes: 1, class });
     let mut scheduler = Scheduler::new(Limits { batch_max: 1, ..limits });
     for (now, id, class) in
         [(0, 1, Class::Bulk), (10, 2, Class::Routine), (20, 3, Class::Stat), (1_500, 4, Class::Routine)]

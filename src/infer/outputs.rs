@@ -1,7 +1,7 @@
 //! What a run gives: the network's tensors by name, and where and how long it ran.
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
-/// Named tensors, float32, in the order of the manifest's `outputs`; the first axis is the sample.
+/// Named tensors, float32, each by the role that the manifest gives it; the first axis is the sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs(pub(super) Vec<(String, ArrayD<f32>)>);
 
@@ -11,9 +11,9 @@ impl Outputs {
         self.0.iter().find(|(own, _)| own == name).map(|(_, array)| array.view())
     }
 
-    /// The first tensor.
-    pub(super) fn first(&self) -> Option<ArrayViewD<'_, f32>> {
-        self.0.first().map(|(_, array)| array.view())
+    /// Whether every value is finite: a calibrated NaN would pass for a negative.
+    pub(super) fn is_finite(&self) -> bool {
+        self.0.iter().all(|(_, array)| array.iter().all(|value| value.is_finite()))
     }
 
     /// The outputs of sample `index` alone, with a first axis of 1. Every tensor must have that many samples.

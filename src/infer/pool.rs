@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use ndarray::Array4;
+use ndarray::{Array, Dimension};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -72,8 +72,10 @@ pub struct Pool {
 #[derive(Clone, Copy)]
 struct Served {
     index: usize,
-    /// Channels, rows, columns.
-    shape: [usize; 3],
+    /// Channels, depth (1 for an image), rows, columns.
+    shape: [usize; 4],
+    /// Axes of an input: 4, or 5. A network of volumes may be asked about a grid of another size than its manifest's.
+    axes: usize,
 }
 
 enum Message {
@@ -140,23 +142,28 @@ impl Pool {
         Ok((pool, refused))
     }
 
-    /// Runs `input`, one sample (1 x channels x rows x columns), through `model`.
+    /// Runs `input`, one sample (1 x channels x rows x columns, or 1 x channels x depth x rows x columns), through `model`.
     ///
     /// Cancel safe: dropping the future withdraws the sample if it still waits.
     /// Errors: `ModelUnavailable`, `Busy` when the queue is full, `ShuttingDown`, `DeviceLost`, `Internal`.
-    pub async fn infer(&self, model: &str, input: Array4<f32>, class: Class) -> Result<(Outputs, RunInfo)> {
+    pub async fn infer<D: Dimension>(
+        &self,
+        model: &str,
+        input: Array<f32, D>,
+        class: Class,
+    ) -> Result<(Outputs, RunInfo)> {
         let unavailable = || Error::new(Code::ModelUnavailable, "the model does not serve").about_model(model);
         let served = *self.served.get(model).ok_or_else(unavailable)?;
-        let &[1, channels, rows, columns] = input.shape() else {
-            return Err(Error::internal("an input of more than one sample"));
-        };
-        if [channels, rows, columns] != served.shape {
-            return Err(Error::internal("an input of another shape than the model's"));
+        let shape = shape_of(input.shape().get(1..).unwrap_or_default());
+        let sized = served.axes == 5 || shape == served.shape;
+        if input.ndim() != served.axes || input.shape()[0] != 1 || shape[0] != served.shape[0] || !sized {
+            return Err(Error::internal("an input of another shape than one sample of the model's"));
         }
+        let input = input.into_dyn();
         let bytes = 4 * input.len() as u64;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        let sample = Sample { id, model: served.index, shape: served.shape, bytes, class };
+        let sample = Sample { id, model: served.index, shape, bytes, class };
         self.messages.try_send(Message::Submit(sample, Waiting { input, reply })).map_err(|error| match error {
             TrySendError::Full(_) => busy(),
             TrySendError::Disconnected(_) => self.gone(),
@@ -261,12 +268,22 @@ fn split(models: &[Model], failed: BTreeMap<usize, Error>) -> (BTreeMap<String, 
         refused.insert(name.to_owned(), error.about_model(name));
     }
     let serves = |(index, model): (usize, &Model)| {
-        let [rows, columns] = model.manifest.input.size;
-        let name = model.manifest.name.to_string();
-        (!refused.contains_key(&name)).then_some((name, Served { index, shape: [1, rows, columns] }))
+        let (name, shape) = (model.manifest.name.to_string(), model.manifest.input.shape());
+        let served = Served { index, shape: shape_of(&shape), axes: 1 + shape.len() };
+        (!refused.contains_key(&name)).then_some((name, served))
     };
     let served = models.iter().enumerate().filter_map(serves).collect();
     (served, refused.into_iter().collect())
+}
+
+/// Channels and two or three sides as channels, depth, rows, columns.
+fn shape_of(sample: &[usize]) -> [usize; 4] {
+    match *sample {
+        [channels, rows, columns] => [channels, 1, rows, columns],
+        [channels, depth, rows, columns] => [channels, depth, rows, columns],
+        // No recipe makes it.
+        _ => [0; 4],
+    }
 }
 
 fn busy() -> Error {

@@ -26,8 +26,8 @@ pub struct Sample {
     pub id: u64,
     /// Model, by its index in the pool.
     pub model: usize,
-    /// Channels, rows, columns.
-    pub shape: [usize; 3],
+    /// Channels, depth (1 for an image), rows, columns.
+    pub shape: [usize; 4],
     /// Size of the input.
     pub bytes: u64,
     /// How urgent.

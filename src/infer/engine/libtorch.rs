@@ -1,12 +1,12 @@
 //! libtorch: the only place of `tch`. Only its fallible functions: the others unwrap inside.
-use ndarray::{ArrayD, ArrayView4, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use tch::{CModule, Device, IValue, Kind, NoGradGuard, TchError, Tensor};
 
 use super::{DeviceChoice, Engine, Session};
 use crate::{
     error::{Code, Error, Result},
     infer::{outputs::Outputs, process},
-    model::{DeviceKind, Model},
+    model::{DeviceKind, Model, Role, Slot},
 };
 
 /// A device that was found to work; opaque, so that `tch` stays here.
@@ -96,7 +96,7 @@ impl Engine for LibTorch {
             device,
             label,
             name: name.to_owned(),
-            outputs: model.manifest.weights.outputs.clone(),
+            outputs: model.manifest.weights.outputs.slots().to_vec(),
         }))
     }
 }
@@ -106,13 +106,13 @@ struct Loaded {
     device: Device,
     label: String,
     name: String,
-    outputs: Vec<String>,
+    outputs: Vec<(Role, Slot)>,
 }
 
 impl Session for Loaded {
-    fn run(&mut self, batch: ArrayView4<'_, f32>) -> Result<Outputs> {
+    fn run(&mut self, batch: ArrayViewD<'_, f32>) -> Result<Outputs> {
         let samples = batch.shape()[0];
-        let tensors = self.forward(batch).map_err(|error| {
+        let returned = self.forward(batch).map_err(|error| {
             let text = first_line(&error);
             tracing::error!(model = self.name, samples, cause = text, "a network failed on a batch");
             match text.contains("CUDA error") || text.contains("device-side assert") {
@@ -120,10 +120,11 @@ impl Session for Loaded {
                 false => Error::internal("the network failed on this input"),
             }
         })?;
-        if tensors.len() != self.outputs.len() || tensors.iter().any(|array| array.shape().first() != Some(&samples)) {
-            return Err(Error::internal("the network returned other outputs than its manifest says"));
+        let tensors = self.named(&returned)?;
+        if tensors.iter().any(|(_, array)| array.shape().first() != Some(&samples)) {
+            return Err(not_as_said("an output's first axis is not the sample"));
         }
-        Ok(Outputs(self.outputs.iter().cloned().zip(tensors).collect()))
+        Ok(Outputs(tensors.into_iter().map(|(role, array)| (role.name().to_owned(), array)).collect()))
     }
 
     fn device(&self) -> &str {
@@ -132,24 +133,53 @@ impl Session for Loaded {
 }
 
 impl Loaded {
-    fn forward(&self, batch: ArrayView4<'_, f32>) -> std::result::Result<Vec<ArrayD<f32>>, TchError> {
+    fn forward(&self, batch: ArrayViewD<'_, f32>) -> std::result::Result<IValue, TchError> {
         let shape = batch.shape().iter().map(|side| *side as i64).collect::<Vec<_>>();
         let batch = batch.as_standard_layout();
         let Some(values) = batch.as_slice() else { return Err(TchError::Shape("not contiguous".to_owned())) };
         let input = Tensor::f_from_slice(values)?.f_view(shape.as_slice())?.f_to_device(self.device)?;
-        let tensors = match self.module.forward_is(&[IValue::Tensor(input)])? {
-            IValue::Tensor(tensor) => vec![tensor],
-            IValue::Tuple(values) => {
-                let tensor = |value| match value {
-                    IValue::Tensor(tensor) => Ok(tensor),
-                    _ => Err(TchError::Kind("an output is not a tensor".to_owned())),
-                };
-                values.into_iter().map(tensor).collect::<std::result::Result<_, _>>()?
-            }
-            _ => return Err(TchError::Kind("the output is neither a tensor nor a tuple of tensors".to_owned())),
-        };
-        tensors.iter().map(copy_out).collect()
+        self.module.forward_is(&[IValue::Tensor(input)])
     }
+
+    /// The tensors that the manifest names, copied out.
+    fn named(&self, returned: &IValue) -> Result<Vec<(Role, ArrayD<f32>)>> {
+        let named = |(role, slot): &(Role, Slot)| {
+            let tensor = find(returned, slot).ok_or_else(|| not_as_said(&format!("{} {role}", describe(slot))))?;
+            copy_out(tensor)
+                .map(|array| (*role, array))
+                .map_err(|_| not_as_said("an output is no dense tensor of numbers"))
+        };
+        self.outputs.iter().map(named).collect()
+    }
+}
+
+/// The tensor at that place of what a network returned.
+fn find<'a>(returned: &'a IValue, slot: &Slot) -> Option<&'a Tensor> {
+    let tensor = |value: &'a IValue| match value {
+        IValue::Tensor(tensor) => Some(tensor),
+        _ => None,
+    };
+    match (returned, slot) {
+        (IValue::Tensor(tensor), Slot::Index(0)) => Some(tensor),
+        (IValue::Tuple(values) | IValue::GenericList(values), Slot::Index(index)) => tensor(values.get(*index)?),
+        (IValue::TensorList(tensors), Slot::Index(index)) => tensors.get(*index),
+        (IValue::GenericDict(entries), Slot::Key(key)) => {
+            let named = |(name, _): &&(IValue, IValue)| matches!(name, IValue::String(name) if name == key);
+            tensor(&entries.iter().find(named)?.1)
+        }
+        _ => None,
+    }
+}
+
+fn describe(slot: &Slot) -> String {
+    match slot {
+        Slot::Index(index) => format!("there is no tensor at place {index} for the role"),
+        Slot::Key(key) => format!("there is no tensor under the key \"{key}\" for the role"),
+    }
+}
+
+fn not_as_said(what: &str) -> Error {
+    Error::internal(format!("the network returns something else than [weights] outputs says: {what}"))
 }
 
 /// The tensor's values as ours: no foreign memory leaves this file.

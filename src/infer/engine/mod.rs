@@ -3,7 +3,7 @@
 //! An engine and its sessions live on one lane's thread and never leave it.
 pub(super) mod libtorch;
 
-use ndarray::ArrayView4;
+use ndarray::ArrayViewD;
 use serde::{Deserialize, Serialize};
 
 use super::outputs::Outputs;
@@ -32,10 +32,10 @@ pub(super) trait Engine {
 
 /// A loaded model.
 pub(super) trait Session {
-    /// Runs a batch, N x channels x rows x columns. Every output has N as its first axis.
+    /// Runs a batch: N x channels x rows x columns, or N x channels x depth x rows x columns. Every output has N as its first axis.
     ///
     /// Errors: `Internal` when the network fails on it, `DeviceLost` when the device is gone.
-    fn run(&mut self, batch: ArrayView4<'_, f32>) -> Result<Outputs>;
+    fn run(&mut self, batch: ArrayViewD<'_, f32>) -> Result<Outputs>;
 
     /// `cpu`, or `cuda:0`.
     fn device(&self) -> &str;
