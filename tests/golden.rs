@@ -79,11 +79,11 @@ fn output<D: ndarray::Dimension>(outputs: &Outputs, name: &str) -> ndarray::Arra
 
 /// The lungs of `image`, with the input that they were read from.
 fn lungs(pool: &Pool, lungs: &Model, image: &Image) -> (Input, Mask) {
-    let recipe = &lungs.manifest.input;
+    let recipe = lungs.manifest.image_recipe().expect("a radiograph's recipe");
     let input = model::prepare(recipe, image.values.view(), None);
-    let logits: Array3<f32> = output(&run(pool, lungs, &input.tensor), "logits");
+    let logits: Array3<f32> = output(&run(pool, lungs, &input.tensor), "mask");
     let quality = lungs.manifest.quality.as_ref().expect("rules");
-    let mask = model::read_mask(quality, [recipe.mean, recipe.std], &input, logits.index_axis(Axis(0), 0));
+    let mask = model::read_mask(quality, [recipe.mean.of(0), recipe.std.of(0)], &input, logits.index_axis(Axis(0), 0));
     (input, mask.expect("logits on the input's grid"))
 }
 
@@ -112,7 +112,7 @@ fn rust_makes_the_tensors_and_answers_that_training_made() {
     let logits = run(&pool, lung_model, &input.tensor);
     check_close(
         "chest-lungs logits",
-        logits.get("logits").expect("logits"),
+        logits.get("mask").expect("a mask"),
         &golden("chest-lungs", "rg1_logits.npy"),
         OUTPUT_LIMIT,
     );
@@ -122,7 +122,8 @@ fn rust_makes_the_tensors_and_answers_that_training_made() {
         Tally::skip("chest-radiograph is not installed in models/");
         return;
     };
-    let input = model::prepare(&classifier.manifest.input, image.values.view(), Some(&mask));
+    let recipe = classifier.manifest.image_recipe().expect("a radiograph's recipe");
+    let input = model::prepare(recipe, image.values.view(), Some(&mask));
     check_close(
         "chest-radiograph input",
         input.tensor.view().into_dyn(),
@@ -179,15 +180,14 @@ fn heat_lies_in_what_the_classifier_saw() {
         return;
     };
     let (_, mask) = lungs(&pool, lung_model, &image);
-    let input = model::prepare(&classifier.manifest.input, image.values.view(), Some(&mask));
+    let recipe = classifier.manifest.image_recipe().expect("a radiograph's recipe");
+    let input = model::prepare(recipe, image.values.view(), Some(&mask));
     let outputs = run(&pool, classifier, &input.tensor);
-    let logits = output::<ndarray::Ix1>(&outputs, "logits").to_vec();
-    let maps: Array3<f32> = output(&outputs, "maps");
-    let readings = model::read_labels(&classifier.manifest, &logits, maps.view()).expect("as many as labels");
+    let readings = model::read_labels(&classifier.manifest, |role| outputs.get(role)).expect("as the manifest says");
     let [left, top, right, bottom] = mask.bounds().expect("two lungs");
     for reading in readings {
         let name = reading.label.name.as_str();
-        let heatmap = Heatmap::of_input(reading.map.clone(), &input);
+        let heatmap = Heatmap::of_input(reading.map.clone().expect("a map"), &input);
         let (inside, chance) = lung_shares(&heatmap, &mask);
         println!(
             "{name}: {:.3} {:?}, {inside:.3} of its heat in the lungs, chance {chance:.3}",

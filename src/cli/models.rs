@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Result},
     infer::{Config, DeviceChoice, Pool},
-    model::{self, Existing, Installed, Model, Status, Task},
+    model::{self, Existing, Installed, Model, Status},
 };
 
 /// Arguments of `overread models`.
@@ -141,15 +141,14 @@ fn report(models: &[Model], refused: &[(String, Error)], as_json: bool, state: &
 }
 
 fn looks_for(model: &Model) -> String {
-    match model.manifest.task {
-        Task::Segmentation => "(mask)".to_owned(),
-        Task::MultiLabel => {
-            let shown = |label: &model::Label| match label.status {
-                Status::Finding => label.name.to_string(),
-                Status::Experimental => format!("({})", label.name),
-            };
-            model.manifest.labels.iter().map(shown).collect::<Vec<_>>().join(", ")
-        }
+    let manifest = &model.manifest;
+    let shown = |label: &model::Label| match label.status {
+        Status::Finding => label.name.to_string(),
+        Status::Experimental => format!("({})", label.name),
+    };
+    match manifest.labels.is_empty() {
+        true => "(mask)".to_owned(),
+        false => manifest.labels.iter().chain(&manifest.classes).map(shown).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -167,7 +166,7 @@ fn describe(model: &Model, state: &str) -> Value {
         "name": manifest.name.as_str(), "version": manifest.version, "title": manifest.title, "state": state,
         "digest": model.digest, "license": manifest.license, "intended_use": manifest.intended_use,
         "requires": manifest.requires.lungs.as_ref().map(model::Name::as_str),
-        "labels": manifest.labels.iter().map(label).collect::<Vec<_>>(),
+        "labels": manifest.labels.iter().chain(&manifest.classes).map(label).collect::<Vec<_>>(),
     })
 }
 

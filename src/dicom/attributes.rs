@@ -26,6 +26,7 @@ const READ: &[Key] = &[
     (0x0010, 0x0030), // Patient's Birth Date
     (0x0010, 0x0040), // Patient's Sex
     (0x0010, 0x1010), // Patient's Age
+    (0x0018, 0x0010), // Contrast/Bolus Agent
     (0x0018, 0x0015), // Body Part Examined
     (0x0018, 0x0081), // Echo Time
     (0x0018, 0x1164), // Imager Pixel Spacing

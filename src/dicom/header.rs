@@ -20,6 +20,11 @@ impl Text {
         self.0.to_lowercase().contains(&needle.to_lowercase())
     }
 
+    /// Whether the expression is found in it.
+    pub fn is_match(&self, pattern: &regex::Regex) -> bool {
+        pattern.is_match(&self.0)
+    }
+
     /// Whether there is any.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -55,6 +60,8 @@ pub struct Header {
     pub age_years: Option<f32>,
     /// Patient's Sex: `F`, `M` or `O`.
     pub sex: Option<char>,
+    /// Contrast/Bolus Agent names one.
+    pub contrast_agent: bool,
     /// Burned In Annotation is `YES`.
     pub burned_in_annotation: bool,
     /// Instance Number.
@@ -200,6 +207,7 @@ impl Header {
             patient_key: patient_key(root),
             age_years: age_years(root),
             sex: root.text(SEX).and_then(|sex| sex.chars().next()).filter(|sex| "FMO".contains(*sex)),
+            contrast_agent: root.text((0x0018, 0x0010)).is_some_and(|agent| !agent.is_empty()),
             burned_in_annotation: upper((0x0028, 0x0301)) == "YES",
             pixel_spacing_mm: spacing(root, (0x0028, 0x0030)).or_else(|| spacing(root, (0x0018, 0x1164))),
             instance_number: root.integer((0x0020, 0x0013)),

@@ -53,7 +53,7 @@ impl Mask {
 
 /// Reads the mask logits (rows x columns of `input`'s grid) that a segmentation model gave for `input`.
 ///
-/// `mean` and `std` are the recipe's, to see the input as 0 to 1 again. `None` when the logits do not have the grid's size.
+/// `mean` and `std` are those of the recipe's first channel, to see the input as 0 to 1 again. `None` when the logits do not have the grid's size.
 pub fn read_mask(quality: &Quality, [mean, std]: [f32; 2], input: &Input, logits: ArrayView2<'_, f32>) -> Option<Mask> {
     let seen = input.tensor.index_axis(Axis(0), 0);
     let seen = seen.index_axis(Axis(0), 0);

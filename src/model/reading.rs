@@ -1,7 +1,11 @@
 //! From a network's outputs to what it says: calibrated probability, outcome, and a map from 0 to 1 for each label.
-use ndarray::{Array2, ArrayView2, ArrayView3};
+use ndarray::{Array2, ArrayView2, ArrayViewD, Axis, Ix2};
 
-use super::manifest::{Label, Manifest};
+use super::{
+    manifest::{Label, Manifest},
+    outputs::read_sample,
+};
+use crate::error::Result;
 
 /// What the threshold says about a probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +27,30 @@ pub struct Reading<'a> {
     pub probability: f32,
     /// What the threshold says.
     pub outcome: Outcome,
-    /// The activation map, `0.0..=1.0`, on the network's own grid, which covers the whole input.
-    pub map: Array2<f32>,
+    /// The activation map, `0.0..=1.0`, on the network's own grid, which covers the whole input. `None`: the network has none.
+    pub map: Option<Array2<f32>>,
 }
 
-/// Reads one image's outputs: `logits` (L) and `maps` (L x h x w), both in the order of the manifest's labels and finite.
+/// Reads one image's outputs: `get` gives the tensor of a role's name, with a first axis of 1. In the order of the labels.
 ///
-/// `None` when they are not as many as the labels: the model is not what its manifest says.
-pub fn read_labels<'a>(manifest: &'a Manifest, logits: &[f32], maps: ArrayView3<'_, f32>) -> Option<Vec<Reading<'a>>> {
-    if logits.len() != manifest.labels.len() || maps.shape()[0] != logits.len() {
-        return None;
-    }
-    let read = |((label, logit), map): ((&'a Label, &f32), ArrayView2<'_, f32>)| {
+/// Errors: `ModelUnavailable` when they are not what the manifest says.
+pub fn read_labels<'a, 'o>(
+    manifest: &'a Manifest,
+    get: impl Fn(&str) -> Option<ArrayViewD<'o, f32>>,
+) -> Result<Vec<Reading<'a>>> {
+    let sample = read_sample(manifest, get)?;
+    let read = |(index, (label, logit)): (usize, (&'a Label, &f32))| {
         let probability = label.probability(*logit);
-        Reading { label, probability, outcome: label.outcome(probability), map: show(map, label.strength(probability)) }
+        let map = sample.maps.as_ref().map(|maps| maps.index_axis(Axis(0), index));
+        let map = map.and_then(|map| map.into_dimensionality::<Ix2>().ok());
+        let map = map.map(|map| show(map, label.strength(probability)));
+        Reading { label, probability, outcome: label.outcome(probability), map }
     };
-    Some(manifest.labels.iter().zip(logits).zip(maps.outer_iter()).map(read).collect())
+    Ok(manifest.labels.iter().zip(&sample.logits).enumerate().map(read).collect())
 }
 
 impl Label {
-    /// The calibrated probability of a logit.
+    /// The calibrated probability of a log-odds.
     pub fn probability(&self, logit: f32) -> f32 {
         let z = f64::from(self.calibration.a) * f64::from(logit) + f64::from(self.calibration.b);
         (1.0 / (1.0 + (-z).exp())) as f32
@@ -70,14 +78,14 @@ impl Label {
     /// How brightly a map of this label may glow: 0 at probability 0, one half at the threshold, 1 at probability 1, straight
     /// lines between. So a map's brightest place tells at a glance on which side of the threshold the label is, whatever the
     /// label's prevalence.
-    fn strength(&self, probability: f32) -> f32 {
+    pub(super) fn strength(&self, probability: f32) -> f32 {
         let (p, t) = (probability, self.threshold);
         if p < t { 0.5 * p / t } else { 0.5 + 0.5 * (p - t) / (1.0 - t).max(f32::EPSILON) }
     }
 }
 
 /// Evidence for the label over its own maximum, times `strength`; evidence against it is 0. All 0 when nothing speaks for it.
-fn show(map: ArrayView2<'_, f32>, strength: f32) -> Array2<f32> {
+pub(super) fn show(map: ArrayView2<'_, f32>, strength: f32) -> Array2<f32> {
     let max = map.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max);
     if max <= 0.0 {
         return Array2::zeros(map.raw_dim());

@@ -1,10 +1,10 @@
 //! From an image to a model's input tensor: steps 2 to 6 of the recipe in models/README.md; `pixel::image` is step 1.
 //!
 //! Training makes its tensors with models/pipeline.py; tests/golden.rs proves that both give the same tensor.
-use ndarray::{Array2, Array4, ArrayView2, Axis, s};
+use ndarray::{Array2, Array4, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::{
-    manifest::{Fit, Recipe},
+    manifest::{Fit, ImageRecipe},
     mask::Mask,
 };
 use crate::pixel::{GridMap, resize};
@@ -12,7 +12,7 @@ use crate::pixel::{GridMap, resize};
 /// A model's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// 1 x 1 x rows x columns, normalised.
+    /// 1 x channels x rows x columns, normalised.
     pub tensor: Array4<f32>,
     /// From the tensor's grid to source pixels, and back.
     pub grid: GridMap,
@@ -25,7 +25,7 @@ pub struct Input {
 /// Makes the input that `recipe` describes from the display values of an image (`pixel::Image::values`, at least one pixel).
 ///
 /// `crop`: the mask of the model that the recipe's crop names; without it, or without fields in it, the whole image is taken.
-pub fn prepare(recipe: &Recipe, display: ArrayView2<'_, f32>, crop: Option<&Mask>) -> Input {
+pub fn prepare(recipe: &ImageRecipe, display: ArrayView2<'_, f32>, crop: Option<&Mask>) -> Input {
     let (source_rows, source_columns) = display.dim();
     let reduced = reduce(display, recipe.reduce);
     let whole = match &reduced {
@@ -38,15 +38,15 @@ pub fn prepare(recipe: &Recipe, display: ArrayView2<'_, f32>, crop: Option<&Mask
     };
     let view = whole.slice(s![top..bottom, left..right]);
     let stretched = contrast(view, recipe.contrast);
-    let content = fitted(view.dim(), recipe);
+    let content = fitted([view.nrows() as f64, view.ncols() as f64], recipe.size, recipe.fit);
     let [pad_top, pad_left, rows, columns] = content;
     let mut grid = Array2::<f32>::zeros(recipe.size);
-    grid.slice_mut(s![pad_top..pad_top + rows, pad_left..pad_left + columns]).assign(&resize(
-        stretched.view(),
-        rows,
-        columns,
-    ));
-    grid.mapv_inplace(|value| (value - recipe.mean) / recipe.std);
+    put(stretched.view(), content, grid.view_mut());
+    let mut tensor = Array4::zeros((1, recipe.channels, recipe.size[0], recipe.size[1]));
+    for (channel, mut plane) in tensor.axis_iter_mut(Axis(1)).enumerate() {
+        let (mean, std) = (recipe.mean.of(channel), recipe.std.of(channel));
+        plane.index_axis_mut(Axis(0), 0).assign(&grid.mapv(|value| (value - mean) / std));
+    }
     // Source pixels per pixel of the reduced image, then per pixel of the grid.
     let per_reduced = [ratio(source_rows, whole.nrows()), ratio(source_columns, whole.ncols())];
     let scale = [per_reduced[0] * ratio(view.nrows(), rows), per_reduced[1] * ratio(view.ncols(), columns)];
@@ -55,7 +55,7 @@ pub fn prepare(recipe: &Recipe, display: ArrayView2<'_, f32>, crop: Option<&Mask
         per_reduced[1] * left as f64 - scale[1] * pad_left as f64,
     ];
     Input {
-        tensor: grid.insert_axis(Axis(0)).insert_axis(Axis(0)),
+        tensor,
         grid: GridMap { scale, offset },
         source_size: [pixels(source_rows), pixels(source_columns)],
         content,
@@ -92,7 +92,7 @@ fn contrast(view: ArrayView2<'_, f32>, quantiles: Option<[f64; 2]>) -> Array2<f3
 }
 
 /// Index `q * (n - 1)` of the sorted values, linear between neighbours: numpy's default. `values` may be reordered.
-fn quantile(values: &mut [f32], q: f64) -> f32 {
+pub(super) fn quantile(values: &mut [f32], q: f64) -> f32 {
     let position = q * (values.len() - 1) as f64;
     let (index, share) = (position.floor() as usize, position.fract());
     let (_, low, above) = values.select_nth_unstable_by(index, f32::total_cmp);
@@ -102,15 +102,18 @@ fn quantile(values: &mut [f32], q: f64) -> f32 {
     (f64::from(low) + (f64::from(high) - f64::from(low)) * share) as f32
 }
 
-/// Top, left, rows and columns of the content on the grid.
-fn fitted((rows, columns): (usize, usize), recipe: &Recipe) -> [usize; 4] {
-    let [grid_rows, grid_columns] = recipe.size;
-    match recipe.fit {
+/// `view` brought to the size of its place on `grid`, top, left, rows and columns.
+pub(super) fn put(view: ArrayView2<'_, f32>, [top, left, rows, columns]: [usize; 4], mut grid: ArrayViewMut2<'_, f32>) {
+    grid.slice_mut(s![top..top + rows, left..left + columns]).assign(&resize(view, rows, columns));
+}
+
+/// Top, left, rows and columns on the grid of a content with these height and width, in pixels or mm.
+pub(super) fn fitted([height, width]: [f64; 2], [grid_rows, grid_columns]: [usize; 2], fit: Fit) -> [usize; 4] {
+    match fit {
         Fit::Stretch => [0, 0, grid_rows, grid_columns],
         Fit::Letterbox => {
-            let scale = ratio(grid_rows, rows).min(ratio(grid_columns, columns));
-            let (n, m) =
-                (half_up(rows as f64 * scale).min(grid_rows), half_up(columns as f64 * scale).min(grid_columns));
+            let scale = (grid_rows as f64 / height).min(grid_columns as f64 / width);
+            let (n, m) = (half_up(height * scale).min(grid_rows), half_up(width * scale).min(grid_columns));
             [(grid_rows - n) / 2, (grid_columns - m) / 2, n, m]
         }
     }
@@ -126,7 +129,7 @@ fn ratio(a: usize, b: usize) -> f64 {
 }
 
 /// Rows and Columns are 16-bit attributes, so an image's sides fit.
-fn pixels(side: usize) -> u32 {
+pub(super) fn pixels(side: usize) -> u32 {
     u32::try_from(side).unwrap_or(u32::MAX)
 }
 

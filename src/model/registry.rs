@@ -1,7 +1,7 @@
 //! The models directory: which folders are models that may be used, and why the others are not.
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array4, ArrayD};
+use ndarray::{ArrayD, IxDyn};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -129,18 +129,18 @@ impl Model {
         String::from_utf8(bytes).map_err(|_| unavailable("card.md is not UTF-8 text"))
     }
 
-    /// The self-test's input (1 x 1 x rows x columns) and the first output that must come out.
-    pub fn golden(&self) -> Result<(Array4<f32>, ArrayD<f32>)> {
+    /// The self-test's input (one sample of the input's shape) and the main output that must come out.
+    pub fn golden(&self) -> Result<(ArrayD<f32>, ArrayD<f32>)> {
         let test = &self.manifest.self_test;
-        let [rows, columns] = self.manifest.input.size;
+        let shape = [&[1], self.manifest.input.shape().as_slice()].concat();
         let input = match &test.input {
             Some(file) => self.array(file)?,
-            None => formula_input(rows, columns).into_dyn(),
+            None => formula_input(&shape),
         };
-        if input.shape() != [1, 1, rows, columns] {
-            return Err(unavailable(format!("the self-test input's shape is not 1 x 1 x {rows} x {columns}")));
+        if input.shape() != shape {
+            let (is, wanted) = (words(input.shape()), words(&shape));
+            return Err(unavailable(format!("the self-test input is {is}; one sample of [input] is {wanted}")));
         }
-        let input = input.into_dimensionality().map_err(|_| unavailable("the self-test input has not four axes"))?;
         Ok((input, self.array(&test.expect)?))
     }
 
@@ -168,11 +168,18 @@ pub enum DeviceKind {
 }
 
 /// The self-test input that needs no file; `models/README.md` states the formula.
-fn formula_input(rows: usize, columns: usize) -> Array4<f32> {
-    Array4::from_shape_fn((1, 1, rows, columns), |(_, _, row, column)| {
-        let (r, c) = (row as f64, column as f64);
-        ((0.05 * r).sin() * (0.03 * c).cos() + 0.002 * (r - c)) as f32
+fn formula_input(shape: &[usize]) -> ArrayD<f32> {
+    ArrayD::from_shape_fn(IxDyn(shape), |at| {
+        // Sample, channel, then depth for a volume, row, column.
+        let (r, c) = (at[shape.len() - 2] as f64, at[shape.len() - 1] as f64);
+        let (k, d) = (at[1] as f64, if shape.len() == 5 { at[2] as f64 } else { 0.0 });
+        ((0.05 * r).sin() * (0.03 * c).cos() + 0.002 * (r - c) + 0.1 * k + 0.05 * d) as f32
     })
+}
+
+/// `1 x 3 x 224 x 224`.
+pub(crate) fn words(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")
 }
 
 /// SHA-256 of `bytes`, hexadecimal.
