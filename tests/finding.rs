@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use ndarray::{Axis, Ix1, Ix3, s};
+use ndarray::s;
 use overread::{
     dicom::{Decoder, Instance, Limits},
     finding::{Finding, Heatmap, Outcome, Run, Source, assemble, finding_from_json, finding_to_json},
@@ -24,21 +24,20 @@ fn read(model: &Model, frame_number: u32) -> (Finding, Heatmap) {
     }
     let instance = Instance::read(&film.bytes().into(), &Limits::default()).expect("an image");
     let image = pixel::image(&Decoder::in_process(), &instance, 0).expect("display values");
-    let input = model::prepare(&model.manifest.input, image.values.view(), None);
+    let input = model::prepare(model.manifest.image_recipe().expect("a recipe"), image.values.view(), None);
     let config = Config { device: DeviceChoice::Cpu, lanes: 1, ..Config::default() };
     let (pool, refused) = Pool::start(&config, std::slice::from_ref(model)).expect("a pool");
     assert!(refused.is_empty(), "{refused:?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let answer = runtime.block_on(pool.infer(model.manifest.name.as_str(), input.tensor.clone(), Class::Stat));
     let (outputs, info) = answer.expect("outputs");
-    let one = |name| outputs.get(name).expect("a named output").index_axis_move(Axis(0), 0);
-    let logits = one("logits").into_dimensionality::<Ix1>().expect("L").to_vec();
-    let maps = one("maps").into_dimensionality::<Ix3>().expect("L x h x w");
-    let readings = model::read_labels(&model.manifest, &logits, maps).expect("as many as labels");
+    let readings = model::read_labels(&model.manifest, |role| outputs.get(role)).expect("as the manifest says");
     let reading = readings.into_iter().next().expect("the first label");
     let header = instance.header();
     let source = Source { study: header.study.clone(), sop_instance: header.sop_instance.clone(), frame_number };
-    assemble(&source, model, reading, &input, &Run { device: info.device, inference_us: info.inference_us })
+    let run = Run { device: info.device, inference_us: info.inference_us };
+    let (finding, heatmap) = assemble(&source, model, reading, &input, &run);
+    (finding, heatmap.expect("the test model has maps"))
 }
 
 fn tiny() -> Model {

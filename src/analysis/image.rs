@@ -1,7 +1,7 @@
 //! One image through one model: display values, the masks it requires, the input, the run, the findings.
 use std::{collections::BTreeMap, sync::Arc};
 
-use ndarray::{Ix2, Ix4};
+use ndarray::Ix4;
 
 use crate::{
     dicom::{Decoder, Instance},
@@ -33,7 +33,7 @@ impl Reader<'_> {
         study: &Uid,
         instance: &Arc<Instance>,
         frame_index: u32,
-    ) -> Result<Vec<(Finding, Heatmap)>> {
+    ) -> Result<Vec<(Finding, Option<Heatmap>)>> {
         let (decoder, opened) = (self.decoder.clone(), Arc::clone(instance));
         let image = Arc::new(off_thread(move || pixel::image(&decoder, &opened, frame_index)).await?);
         let mask = match &model.manifest.requires.lungs {
@@ -55,12 +55,17 @@ impl Reader<'_> {
         let quality = model.manifest.quality.as_ref().ok_or_else(unavailable)?;
         let input = prepare(model, image, None).await?;
         let (outputs, _run) = self.pool.infer(name, input.tensor.clone(), self.class).await?;
-        let recipe = &model.manifest.input;
-        let logits = outputs.get("logits").and_then(|logits| logits.into_dimensionality::<Ix4>().ok());
+        let recipe = model.manifest.image_recipe().ok_or_else(unavailable)?;
+        let logits = outputs.get("mask").and_then(|logits| logits.into_dimensionality::<Ix4>().ok());
         let mask = logits
             .filter(|logits| logits.shape()[..2] == [1, 1])
             .and_then(|logits| {
-                model::read_mask(quality, [recipe.mean, recipe.std], &input, logits.slice(ndarray::s![0, 0, .., ..]))
+                model::read_mask(
+                    quality,
+                    [recipe.mean.of(0), recipe.std.of(0)],
+                    &input,
+                    logits.slice(ndarray::s![0, 0, .., ..]),
+                )
             })
             .ok_or_else(|| about(not_as_said()))?;
         model::judge(quality, &mask)?;
@@ -74,17 +79,9 @@ impl Reader<'_> {
         input: &Input,
         outputs: &Outputs,
         run: RunInfo,
-    ) -> Result<Vec<(Finding, Heatmap)>> {
-        let not_as_said = || not_as_said().about(Subject::Model(model.manifest.name.as_str().to_owned()));
-        let logits = outputs.get("logits").and_then(|logits| logits.into_dimensionality::<Ix2>().ok());
-        let maps = outputs.get("maps").and_then(|maps| maps.into_dimensionality::<Ix4>().ok());
-        let (Some(logits), Some(maps)) = (logits, maps) else { return Err(not_as_said()) };
-        if logits.nrows() != 1 || maps.shape()[0] != 1 || !logits.iter().chain(maps.iter()).all(|v| v.is_finite()) {
-            return Err(not_as_said());
-        }
-        let values = logits.row(0).to_vec();
-        let maps = maps.index_axis(ndarray::Axis(0), 0);
-        let readings = model::read_labels(&model.manifest, &values, maps).ok_or_else(not_as_said)?;
+    ) -> Result<Vec<(Finding, Option<Heatmap>)>> {
+        let readings = model::read_labels(&model.manifest, |role| outputs.get(role))
+            .map_err(|error| error.about(Subject::Model(model.manifest.name.as_str().to_owned())))?;
         let run = Run { device: run.device, inference_us: run.inference_us };
         let shown = |label: &model::Label| self.experimental || label.status == model::Status::Finding;
         let readings = readings.into_iter().filter(|reading| shown(reading.label));
@@ -94,7 +91,12 @@ impl Reader<'_> {
 
 async fn prepare(model: &Arc<Model>, image: &Arc<Image>, mask: Option<Arc<Mask>>) -> Result<Input> {
     let (model, image) = (Arc::clone(model), Arc::clone(image));
-    off_thread(move || Ok(model::prepare(&model.manifest.input, image.values.view(), mask.as_deref()))).await
+    off_thread(move || {
+        let other = || Error::internal("a model of another kind was asked to read an image");
+        let recipe = model.manifest.image_recipe().ok_or_else(other)?;
+        Ok(model::prepare(recipe, image.values.view(), mask.as_deref()))
+    })
+    .await
 }
 
 fn not_as_said() -> Error {

@@ -239,14 +239,19 @@ impl Pipeline {
     }
 
     /// Findings go out as soon as they are known; their heatmaps are made durable after that.
-    async fn announce(&self, claim: &Claim, findings: Vec<(Finding, Heatmap)>, report: &mut Report) -> Result<()> {
+    async fn announce(
+        &self,
+        claim: &Claim,
+        findings: Vec<(Finding, Option<Heatmap>)>,
+        report: &mut Report,
+    ) -> Result<()> {
         let mut heatmaps = Vec::with_capacity(findings.len());
         let mut events = Vec::with_capacity(findings.len());
         for (mut finding, heatmap) in findings {
-            let bytes = heatmap.to_bytes();
-            finding.heatmap = Some(sha256_hex(&bytes));
+            let bytes = heatmap.map(|heatmap| heatmap.to_bytes());
+            finding.heatmap = bytes.as_ref().map(|bytes| sha256_hex(bytes));
             events.push(Event::FindingMade { finding_json: finding_to_json(&finding)? });
-            heatmaps.push((finding.uid.clone(), bytes));
+            heatmaps.extend(bytes.map(|bytes| (finding.uid.clone(), bytes)));
             report.findings.push(finding);
         }
         self.append(claim, events).await?;

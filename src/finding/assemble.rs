@@ -25,15 +25,21 @@ pub struct Run {
     pub inference_us: u64,
 }
 
-/// The finding of one label and its heatmap. `heatmap` of the finding is `None` until the artifact is durable.
+/// The finding of one label, and its heatmap where the network has maps. `heatmap` of the finding is `None` until the artifact is durable.
 ///
 /// The UID is a function of study, instance, frame, model, version, weights and label alone: the same on every run, whatever
 /// else the study holds by then.
-pub fn assemble(source: &Source, model: &Model, reading: Reading<'_>, input: &Input, run: &Run) -> (Finding, Heatmap) {
+pub fn assemble(
+    source: &Source,
+    model: &Model,
+    reading: Reading<'_>,
+    input: &Input,
+    run: &Run,
+) -> (Finding, Option<Heatmap>) {
     let (manifest, label) = (&model.manifest, reading.label);
-    let heatmap = Heatmap::of_input(reading.map, input);
+    let heatmap = reading.map.map(|map| Heatmap::of_input(map, input));
     let region = match reading.outcome {
-        Outcome::Positive | Outcome::Indeterminate => hot_region(&heatmap),
+        Outcome::Positive | Outcome::Indeterminate => heatmap.as_ref().and_then(hot_region),
         Outcome::Negative => None,
     };
     let frame = source.frame_number.to_string();

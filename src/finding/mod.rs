@@ -10,6 +10,7 @@ mod assemble;
 mod finding;
 mod heatmap;
 mod json;
+mod measure;
 mod picture;
 mod region;
 mod report;
@@ -18,6 +19,7 @@ pub use assemble::{Run, Source, assemble};
 pub use finding::{Finding, Provenance, Region};
 pub use heatmap::Heatmap;
 pub use json::{finding_from_json, finding_to_json, report_from_json, report_to_json};
+pub use measure::{MaskMeasures, measure, measure_part};
 pub use region::hot_region;
 pub use report::{NotAnalysed, Report};
 
