@@ -5,7 +5,7 @@ From RG1_UNCI.dcm (PyPI pydicom-data 1.0.0), per model, in `golden/`:
   rg1_logits.npy     what the shipped weights answer (and rg1_maps.npy where there are maps)
   rg1_display_64.npy display values reduced to longest side 64, to tell a wrong window from a wrong recipe
   rg1_look.json      chest-lungs only: the measures of the mask, box and crop
-  self_test_logits.npy   the answer to the self-test input, which is a formula (`self_test_input`)
+  self_test_logits.npy   the answer to the self-test input, which is a formula (self_test.py)
 """
 import json
 from pathlib import Path
@@ -16,12 +16,7 @@ import torch
 import lungs
 import pipeline as p
 from display import display, registry_file
-
-
-def self_test_input(size):
-    """x[r, c] = sin(0.05 r) * cos(0.03 c) + 0.002 (r - c), computed in float64, kept as float32."""
-    r, c = np.arange(size[0])[:, None], np.arange(size[1])[None]
-    return (np.sin(0.05 * r) * np.cos(0.03 * c) + 0.002 * (r - c)).astype(np.float32)[None, None]
+from self_test import self_test_input
 
 
 def outputs(folder, x):
