@@ -1,6 +1,6 @@
 //! Derived bytes (heatmaps, masks) as files named by their SHA-256. They can be made again: losing one is no disaster.
 //!
-//! An artifact belongs to the studies whose `HeatmapMade` events name it, and is unlinked with the last of them.
+//! An artifact belongs to the studies whose events name it (`Event::artifact`), and is unlinked with the last of them.
 use std::{
     collections::BTreeSet,
     fs::{DirBuilder, OpenOptions},

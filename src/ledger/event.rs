@@ -31,8 +31,10 @@ pub enum Event {
     Progress { model: String, done: u32, total: u32, stage: String },
     /// A finding is made.
     FindingMade { finding_json: String },
-    /// The heatmap of a finding is durable as an artifact.
-    HeatmapMade { finding_uid: Uid, sha256: String },
+    /// A heatmap of a finding is durable as an artifact; `key_image`: of which of its key images, from 1, where it has those.
+    HeatmapMade { finding_uid: Uid, key_image: Option<u32>, sha256: String },
+    /// The segmentation of a finding is durable as an artifact.
+    SegmentationMade { finding_uid: Uid, sha256: String },
     /// The revision's report is made.
     Reported,
     /// Work on the revision stopped the process too often.
@@ -41,6 +43,28 @@ pub enum Event {
     StudyRefused,
     /// The study and all that belongs to it is gone.
     StudyDeleted,
+}
+
+impl Event {
+    /// The artifact that becomes the study's with this event.
+    pub(super) fn artifact(&self) -> Option<&str> {
+        match self {
+            Event::HeatmapMade { sha256, .. } | Event::SegmentationMade { sha256, .. } => Some(sha256),
+            Event::InstanceStored { .. }
+            | Event::InstanceConflict { .. }
+            | Event::InstanceRefused { .. }
+            | Event::StudySealed { .. }
+            | Event::TargetPlanned { .. }
+            | Event::TargetNotAnalysed { .. }
+            | Event::TargetRunning { .. }
+            | Event::Progress { .. }
+            | Event::FindingMade { .. }
+            | Event::Reported
+            | Event::Quarantined { .. }
+            | Event::StudyRefused
+            | Event::StudyDeleted => None,
+        }
+    }
 }
 
 /// An event in its place in the log.
@@ -61,18 +85,60 @@ pub struct EventRow {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Body {
-    InstanceStored { sop_instance: String, series: String, bytes: u64 },
-    InstanceConflict { sop_instance: String },
-    InstanceRefused { sop_instance: Option<String>, code: String, detail: String },
-    StudySealed { by: String },
-    TargetPlanned { model: String, version: String, instances: u32 },
-    TargetNotAnalysed { model: Option<String>, code: String, subject: SubjectBody, detail: String },
-    TargetRunning { model: String, attempt: u32 },
-    Progress { model: String, done: u32, total: u32, stage: String },
-    FindingMade { finding_json: String },
-    HeatmapMade { finding_uid: String, sha256: String },
+    InstanceStored {
+        sop_instance: String,
+        series: String,
+        bytes: u64,
+    },
+    InstanceConflict {
+        sop_instance: String,
+    },
+    InstanceRefused {
+        sop_instance: Option<String>,
+        code: String,
+        detail: String,
+    },
+    StudySealed {
+        by: String,
+    },
+    TargetPlanned {
+        model: String,
+        version: String,
+        instances: u32,
+    },
+    TargetNotAnalysed {
+        model: Option<String>,
+        code: String,
+        subject: SubjectBody,
+        detail: String,
+    },
+    TargetRunning {
+        model: String,
+        attempt: u32,
+    },
+    Progress {
+        model: String,
+        done: u32,
+        total: u32,
+        stage: String,
+    },
+    FindingMade {
+        finding_json: String,
+    },
+    HeatmapMade {
+        finding_uid: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_image: Option<u32>,
+        sha256: String,
+    },
+    SegmentationMade {
+        finding_uid: String,
+        sha256: String,
+    },
     Reported,
-    Quarantined { detail: String },
+    Quarantined {
+        detail: String,
+    },
     StudyRefused,
     StudyDeleted,
 }
@@ -141,8 +207,11 @@ impl From<&Event> for Body {
             Event::TargetRunning { model, attempt } => Body::TargetRunning { model, attempt },
             Event::Progress { model, done, total, stage } => Body::Progress { model, done, total, stage },
             Event::FindingMade { finding_json } => Body::FindingMade { finding_json },
-            Event::HeatmapMade { finding_uid, sha256 } => {
-                Body::HeatmapMade { finding_uid: finding_uid.to_string(), sha256 }
+            Event::HeatmapMade { finding_uid, key_image, sha256 } => {
+                Body::HeatmapMade { finding_uid: finding_uid.to_string(), key_image, sha256 }
+            }
+            Event::SegmentationMade { finding_uid, sha256 } => {
+                Body::SegmentationMade { finding_uid: finding_uid.to_string(), sha256 }
             }
             Event::Reported => Body::Reported,
             Event::Quarantined { detail } => Body::Quarantined { detail },
@@ -174,8 +243,11 @@ impl Body {
             Body::TargetRunning { model, attempt } => Event::TargetRunning { model, attempt },
             Body::Progress { model, done, total, stage } => Event::Progress { model, done, total, stage },
             Body::FindingMade { finding_json } => Event::FindingMade { finding_json },
-            Body::HeatmapMade { finding_uid, sha256 } => {
-                Event::HeatmapMade { finding_uid: Uid::parse(&finding_uid)?, sha256 }
+            Body::HeatmapMade { finding_uid, key_image, sha256 } => {
+                Event::HeatmapMade { finding_uid: Uid::parse(&finding_uid)?, key_image, sha256 }
+            }
+            Body::SegmentationMade { finding_uid, sha256 } => {
+                Event::SegmentationMade { finding_uid: Uid::parse(&finding_uid)?, sha256 }
             }
             Body::Reported => Event::Reported,
             Body::Quarantined { detail } => Event::Quarantined { detail },
@@ -242,7 +314,9 @@ mod tests {
             Event::TargetRunning { model: "m".into(), attempt: 2 },
             Event::Progress { model: "m".into(), done: 1, total: 3, stage: "infer".into() },
             Event::FindingMade { finding_json: "{\"a\":1}".into() },
-            Event::HeatmapMade { finding_uid: uid("2.25.7"), sha256: "ab".repeat(32) },
+            Event::HeatmapMade { finding_uid: uid("2.25.7"), key_image: None, sha256: "ab".repeat(32) },
+            Event::HeatmapMade { finding_uid: uid("2.25.7"), key_image: Some(2), sha256: "ab".repeat(32) },
+            Event::SegmentationMade { finding_uid: uid("2.25.7"), sha256: "cd".repeat(32) },
             Event::Reported,
             Event::Quarantined { detail: "three times".into() },
             Event::StudyRefused,
@@ -266,6 +340,10 @@ mod tests {
         let want =
             Event::TargetNotAnalysed { model: Some("m".into()), code: Code::WrongView, subject, detail: "d".into() };
         assert_eq!(event, want);
+        assert_eq!(to_json(&event).expect("written"), body);
+        let body = r#"{"event":"heatmap_made","finding_uid":"2.25.7","sha256":"ab"}"#;
+        let event = from_json(body).expect("readable");
+        assert_eq!(event, Event::HeatmapMade { finding_uid: uid("2.25.7"), key_image: None, sha256: "ab".into() });
         assert_eq!(to_json(&event).expect("written"), body);
         assert!(from_json(r#"{"event":"unheard_of"}"#).is_err());
     }

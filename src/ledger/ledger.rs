@@ -257,7 +257,7 @@ impl Ledger {
     }
 
     /// Makes derived bytes durable and gives their name, the SHA-256 in hex. They become a study's, and are deleted with
-    /// it, once a `HeatmapMade` event of it names them. May use the disk's reserve. Errors: `StorageFull`.
+    /// it, once an event of it (`HeatmapMade`, `SegmentationMade`) names them. May use the disk's reserve. Errors: `StorageFull`.
     pub async fn put_artifact(&self, bytes: Bytes) -> Result<String> {
         let artifacts = Arc::clone(&self.shared.artifacts);
         blocking(move || artifacts.put(&bytes)).await
@@ -300,15 +300,19 @@ impl Ledger {
 
     /// The bytes of an instance as they came, digest checked. Errors: `NotFound` when the study is gone.
     pub async fn read(&self, row: &InstanceRow) -> Result<Bytes> {
-        let (shared, row) = (Arc::clone(&self.shared), row.clone());
-        blocking(move || match pack::read(&shared.packs_dir, &row)? {
+        let (ledger, row) = (self.clone(), row.clone());
+        blocking(move || ledger.read_blocking(&row)).await
+    }
+
+    /// As [`Ledger::read`], for threads that may block: a series is read by the threads that decode it.
+    pub fn read_blocking(&self, row: &InstanceRow) -> Result<Bytes> {
+        match pack::read(&self.shared.packs_dir, row)? {
             Some(object) => Ok(object),
-            None => match shared.readers.ask(|conn| rows::study(conn, &row.study))? {
+            None => match self.shared.readers.ask(|conn| rows::study(conn, &row.study))? {
                 Some(_) => Err(fault::damaged(&row.sop_instance)),
                 None => Err(fault::no_study(&row.study)),
             },
-        })
-        .await
+        }
     }
 
     /// The targets of a revision, by model.

@@ -169,7 +169,7 @@ pub(super) fn append_event(
         now,
         event::to_json(event)?
     ])?;
-    if let (Event::HeatmapMade { sha256, .. }, Some(study)) = (event, study) {
+    if let (Some(sha256), Some(study)) = (event.artifact(), study) {
         artifact::check_name(sha256)?;
         conn.prepare_cached("INSERT OR IGNORE INTO artifacts(sha256, study) VALUES(?1, ?2)")?
             .execute(params![sha256, study])?;

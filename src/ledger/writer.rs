@@ -120,9 +120,7 @@ impl Turn<'_> {
     /// Appends to the log.
     pub(super) fn event(&mut self, study: Option<&Uid>, revision: u32, event: &Event) -> Result<()> {
         rows::append_event(self.conn, study, revision, self.now, event)?;
-        if let Event::HeatmapMade { sha256, .. } = event {
-            self.after.named.push(sha256.clone());
-        }
+        self.after.named.extend(event.artifact().map(str::to_owned));
         Ok(())
     }
 

@@ -353,7 +353,11 @@ async fn deleting_a_study_leaves_nothing_of_it_and_nothing_else_is_hurt() {
     for (n, names) in [(1, vec![&shared, &own]), (2, vec![&shared])] {
         let study = format!("1.2.{n}");
         assert_eq!(ledger.store(instance(&study, n, b"x"), keep()).await, STORED);
-        let made = |sha256: &String| Event::HeatmapMade { finding_uid: uid("2.25.1"), sha256: sha256.clone() };
+        let made = |sha256: &String| Event::HeatmapMade {
+            finding_uid: uid("2.25.1"),
+            key_image: None,
+            sha256: sha256.clone(),
+        };
         ledger.append(&uid(&study), 1, names.into_iter().map(made).collect()).await.expect("appended");
     }
     let (first, second) = (uid("1.2.1"), uid("1.2.2"));
@@ -408,7 +412,7 @@ async fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
         ledger.put_artifact(Bytes::from_static(b"needed again")).await.expect("put"),
     ];
     assert_eq!(ledger.store(instance("1.2.2", 1, b"x"), keep()).await, STORED);
-    let event = Event::HeatmapMade { finding_uid: uid("2.25.1"), sha256: artifacts[1].clone() };
+    let event = Event::HeatmapMade { finding_uid: uid("2.25.1"), key_image: None, sha256: artifacts[1].clone() };
     ledger.append(&uid("1.2.2"), 1, vec![event]).await.expect("appended");
     ledger.close().await.expect("closed");
     let rows = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("rows");
