@@ -37,10 +37,35 @@ struct Counted {
 /// Cost: decoding, and one pass over the pixels (`linear`), else one histogram and one table look-up per pixel. Errors, about the instance: those of decoding,
 /// `HeaderImplausible`, and `PixelLayoutInvalid` for colour, which models here do not read.
 pub fn image(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<Image> {
-    make(decoder, instance, frame_index).map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
+    make(decoder, instance, frame_index, paint)
+        .map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
 }
 
-fn make(decoder: &Decoder, instance: &Instance, frame_index: u32) -> Result<Image> {
+/// The same frame through another window than the file's: modality values from `low` (black) to `high` (white, above `low`), linear,
+/// clipped. So sees it a model that names its window.
+///
+/// Errors: as of [`image`].
+pub fn windowed(decoder: &Decoder, instance: &Instance, frame_index: u32, [low, high]: [f64; 2]) -> Result<Image> {
+    let through = |instance: &Instance, frame_index: u32, frame: &StoredFrame| {
+        let values = modality_frame(instance, frame_index, frame)?;
+        let mask = padding_mask(instance, frame);
+        let is_padding = |index: usize| mask.as_ref().is_some_and(|mask| mask[index]);
+        let shown = |(index, value): (usize, &f64)| match is_padding(index) || value.is_nan() {
+            true => 0.0,
+            false => ((value - low) / (high - low)).clamp(0.0, 1.0) as f32,
+        };
+        Ok((values.iter().enumerate().map(shown).collect(), mask))
+    };
+    make(decoder, instance, frame_index, through)
+        .map_err(|error| error.about_instance(instance.header().sop_instance.as_str()))
+}
+
+fn make(
+    decoder: &Decoder,
+    instance: &Instance,
+    frame_index: u32,
+    paint: impl Fn(&Instance, u32, &StoredFrame) -> Result<Painted>,
+) -> Result<Image> {
     let header = instance.header();
     if !header.photometric.is_monochrome() {
         return Err(Error::new(Code::PixelLayoutInvalid, "is a colour image; models here read grey values"));

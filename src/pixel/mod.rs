@@ -12,6 +12,7 @@ mod affine;
 mod geometry;
 mod image;
 mod linear;
+mod nifti;
 pub mod render;
 mod resample;
 mod share;
@@ -22,7 +23,8 @@ mod volume;
 
 pub use affine::Affine;
 pub use geometry::GridMap;
-pub use image::{Image, image};
+pub use image::{Image, image, windowed};
+pub use nifti::{NIFTI_VOXELS_AT, NiftiType, nifti_header};
 pub use resample::resize;
 pub use stage::{Stage, StageFrame, Summary, stage_frame, summarise};
 pub use volume::{

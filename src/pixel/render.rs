@@ -14,10 +14,11 @@ pub const LONGEST_SIDE: usize = 1024;
 const OPACITY_MAX: f32 = 0.6;
 /// The outline is drawn where the map crosses this value: half of the strongest activation that a map can show.
 const OUTLINE_AT: f32 = 0.5;
-/// Pixels of the caption's letters: the font is 8 x 8, drawn twice as large.
-const LETTER: usize = 16;
-const LINE_HEIGHT: usize = LETTER + 6;
-const BAR_WIDTH: usize = 128;
+/// Pixels of a letter of the font.
+const GLYPH: usize = 8;
+/// From this width on the caption is drawn twice as large as the font; on a narrower picture, a slice say, it would not fit.
+const WIDE: usize = 640;
+const BAR_LETTERS: usize = 8;
 const BACKGROUND: [u8; 3] = [0, 0, 0];
 const INK: [u8; 3] = [230, 230, 230];
 const OUTLINE: [u8; 3] = [255, 255, 255];
@@ -50,18 +51,19 @@ pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption
         return Err(Error::internal("a heatmap was sampled at another size than its picture"));
     }
     let grey = resize(image, rows, columns);
-    let height = rows + caption_height(caption);
-    let mut canvas = Canvas { pixels: BACKGROUND.repeat(height * columns), height, width: columns };
+    let zoom = if columns < WIDE { 1 } else { 2 };
+    let height = rows + caption_height(caption, zoom);
+    let mut canvas = Canvas { pixels: BACKGROUND.repeat(height * columns), height, width: columns, zoom };
     for ((row, column), value) in grey.indexed_iter() {
         canvas.put(row, column, blend(*value, map[(row, column)]));
     }
     for (row, column) in outline(map) {
         canvas.put(row, column, OUTLINE);
     }
-    let mut top = rows + (LINE_HEIGHT - LETTER) / 2;
+    let mut top = rows + (line_height(zoom) - zoom * GLYPH) / 2;
     for line in caption {
-        canvas.write(top, LETTER / 2, line);
-        top += LINE_HEIGHT;
+        canvas.write(top, zoom * GLYPH / 2, line);
+        top += line_height(zoom);
     }
     if !caption.is_empty() {
         canvas.color_bar(top);
@@ -69,9 +71,13 @@ pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption
     encode(&canvas.pixels, (height, columns), png::ColorType::Rgb)
 }
 
-fn caption_height(caption: &[String]) -> usize {
+fn caption_height(caption: &[String], zoom: usize) -> usize {
     // One more line for the colour bar.
-    if caption.is_empty() { 0 } else { (caption.len() + 1) * LINE_HEIGHT }
+    if caption.is_empty() { 0 } else { (caption.len() + 1) * line_height(zoom) }
+}
+
+fn line_height(zoom: usize) -> usize {
+    zoom * (GLYPH + 3)
 }
 
 fn byte(value: f32) -> u8 {
@@ -107,6 +113,8 @@ struct Canvas {
     pixels: Vec<u8>,
     height: usize,
     width: usize,
+    /// Pixels of a dot of the font.
+    zoom: usize,
 }
 
 impl Canvas {
@@ -120,9 +128,10 @@ impl Canvas {
     fn write(&mut self, top: usize, left: usize, line: &str) {
         for (index, letter) in line.chars().enumerate() {
             let glyph = font8x8::BASIC_FONTS.get(letter).or_else(|| font8x8::BASIC_FONTS.get('?')).unwrap_or_default();
-            for row in 0..LETTER {
-                for column in (0..LETTER).filter(|column| glyph[row / 2] >> (column / 2) & 1 == 1) {
-                    self.put(top + row, left + index * LETTER + column, INK);
+            let (zoom, letter) = (self.zoom, self.zoom * GLYPH);
+            for row in 0..letter {
+                for column in (0..letter).filter(|column| glyph[row / zoom] >> (column / zoom) & 1 == 1) {
+                    self.put(top + row, left + index * letter + column, INK);
                 }
             }
         }
@@ -130,16 +139,17 @@ impl Canvas {
 
     /// `0 ▒▒▒▒▒▒ 1`: which colour is which value.
     fn color_bar(&mut self, top: usize) {
-        let left = LETTER / 2;
+        let letter = self.zoom * GLYPH;
+        let (left, width) = (letter / 2, BAR_LETTERS * letter);
         self.write(top, left, "0");
-        let bar = left + LETTER + LETTER / 2;
-        for column in 0..BAR_WIDTH {
-            let shade = color(column as f32 / (BAR_WIDTH - 1) as f32);
-            for row in 0..LETTER {
+        let bar = left + letter + letter / 2;
+        for column in 0..width {
+            let shade = color(column as f32 / (width - 1) as f32);
+            for row in 0..letter {
                 self.put(top + row, bar + column, shade);
             }
         }
-        self.write(top, bar + BAR_WIDTH + LETTER / 2, "1");
+        self.write(top, bar + width + letter / 2, "1");
     }
 }
 
@@ -211,7 +221,7 @@ mod tests {
         let caption =
             ["mass 0.73".to_owned(), "a line that is far too long for this narrow picture, and is cut".to_owned()];
         let (rows, columns, _) = decode(&overlay_png(image.view(), map.view(), &caption).expect("encodes"));
-        assert_eq!((rows, columns), (1024 + 3 * LINE_HEIGHT, 512));
+        assert_eq!((rows, columns), (1024 + 3 * line_height(1), 512));
         assert!(overlay_png(image.view(), image.view(), &[]).is_err());
     }
 }
