@@ -1,4 +1,5 @@
-//! One finding: a label on a source image with a calibrated probability, a place and a provenance.
+//! One finding: a label on a source image or series with a calibrated probability, a place and a provenance.
+use super::OfSeries;
 use crate::{
     model::{CodedConcept, OperatingPoint, Outcome},
     uid::Uid,
@@ -37,10 +38,11 @@ pub struct Provenance {
     pub inference_us: u64,
 }
 
-/// A label on one source frame.
+/// A label on one source frame, or on the slices of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// A function of study, instance, frame, model, version, weights digest and label: the same on every run.
+    /// A function of study, what was read (instances and frames), model, version, weights digest and label: the same on every
+    /// run.
     pub uid: Uid,
     /// The model's label, snake case.
     pub label: String,
@@ -56,14 +58,16 @@ pub struct Finding {
     pub outcome: Outcome,
     /// The label did not pass the gate of its model card; shown only where it was asked for.
     pub experimental: bool,
-    /// SOP Instance that was read.
+    /// SOP Instance that was read; of a series, that of the first key slice.
     pub sop_instance: Uid,
     /// Its frame, DICOM numbering from 1.
     pub frame_number: u32,
-    /// Bounding region of the activation map's hot part, in source pixels; `None` for a negative finding.
+    /// Bounding region of the activation map's hot part, in source pixels of that frame; `None` for a negative finding.
     pub region: Option<Region>,
-    /// Content digest (SHA-256, hexadecimal) of the float32 heatmap artifact, once it is durable.
+    /// Content digest (SHA-256, hexadecimal) of that frame's float32 heatmap artifact, once it is durable.
     pub heatmap: Option<String>,
+    /// What a finding about a series has beyond one about an image.
+    pub of_series: Option<OfSeries>,
     /// What made it.
     pub provenance: Provenance,
 }

@@ -5,7 +5,7 @@ use ndarray::Array2;
 
 use crate::{
     error::{Error, Result},
-    model::Input,
+    model::{Input, Place},
 };
 
 /// First bytes of the stored form; the last one is its version.
@@ -43,6 +43,21 @@ impl Heatmap {
             seen: [x, y, right - x, bottom - y],
             source_size: input.source_size,
         }
+    }
+
+    /// The map `values` of a model that says itself where it lies.
+    pub fn at(values: Array2<f32>, place: &Place) -> Heatmap {
+        let Place { rectangle, seen, source_size } = *place;
+        Heatmap { values, rectangle, seen, source_size }
+    }
+
+    /// The map `values` of a model whose grid is the source frame itself: one value for each pixel, rows x columns.
+    pub fn of_source(values: Array2<f32>) -> Heatmap {
+        let (rows, columns) = values.dim();
+        let whole = [0.0, 0.0, columns as f64, rows as f64];
+        // Rows and Columns are 16-bit attributes.
+        let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Heatmap { values, rectangle: whole, seen: whole, source_size: [side(rows), side(columns)] }
     }
 
     /// Values of the source pixels, rows x columns of the source frame.

@@ -2,7 +2,10 @@
 //! in which the ledger keeps them. Mirrors of our types, so that a change of ours cannot change the schema by accident.
 use serde::{Deserialize, Serialize};
 
-use super::{CodedConcept, Finding, NotAnalysed, OperatingPoint, Outcome, Provenance, Region, Report};
+use super::{
+    CodedConcept, Finding, NotAnalysed, OfSeries, OperatingPoint, Outcome, Provenance, Region, Report,
+    json_series::{OfSeriesJson, VolumeJson},
+};
 use crate::{
     error::{Code, Error, Result, Subject},
     uid::Uid,
@@ -16,6 +19,8 @@ struct StudyJson {
     state: String,
     findings: Vec<FindingJson>,
     not_analysed: Vec<NotAnalysedJson>,
+    #[serde(default)]
+    volumes: Vec<VolumeJson>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +42,8 @@ struct FindingJson {
     code_version: String,
     device: String,
     inference_us: u64,
+    #[serde(flatten)]
+    of_series: OfSeriesJson,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +67,7 @@ struct OperatingPointJson {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct RegionJson {
+pub(super) struct RegionJson {
     left: u32,
     top: u32,
     right: u32,
@@ -100,6 +107,7 @@ pub fn report_to_json(report: &Report) -> Result<String> {
         state: "reported".to_owned(),
         findings: report.findings.iter().map(FindingJson::from).collect(),
         not_analysed: report.not_analysed.iter().map(NotAnalysedJson::from).collect(),
+        volumes: report.volumes.iter().map(VolumeJson::from).collect(),
     })
 }
 
@@ -111,6 +119,7 @@ pub fn report_from_json(text: &str) -> Result<Report> {
         revision: json.revision,
         findings: json.findings.into_iter().map(Finding::try_from).collect::<Result<_>>()?,
         not_analysed: json.not_analysed.into_iter().map(NotAnalysed::try_from).collect::<Result<_>>()?,
+        volumes: json.volumes.into_iter().map(VolumeJson::read).collect::<Result<_>>()?,
     })
 }
 
@@ -122,8 +131,41 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|_| Error::internal("stored JSON is not what we write"))
 }
 
-fn uid(text: &str) -> Result<Uid> {
+/// Errors: `Internal`, since only we write it.
+pub(super) fn uid(text: &str) -> Result<Uid> {
     Uid::parse(text).map_err(|_| Error::internal("stored JSON holds something else in place of a UID"))
+}
+
+impl From<Region> for RegionJson {
+    fn from(region: Region) -> RegionJson {
+        RegionJson { left: region.left, top: region.top, right: region.right, bottom: region.bottom }
+    }
+}
+
+impl RegionJson {
+    pub(super) fn read(self) -> Region {
+        Region { left: self.left, top: self.top, right: self.right, bottom: self.bottom }
+    }
+}
+
+/// The SOP Instances that were read, each once, in the order in which they were.
+fn instances(finding: &Finding) -> Vec<String> {
+    let Some(of) = &finding.of_series else { return vec![finding.sop_instance.to_string()] };
+    let mut uids: Vec<String> = of.sources.iter().map(|source| source.sop_instance.to_string()).collect();
+    uids.dedup();
+    uids
+}
+
+/// The SOP Instance on which the finding lies. `None`: it names none, or several without a series.
+fn own_image(uids: &[String], of_series: Option<&OfSeries>) -> Option<Uid> {
+    match (of_series, uids) {
+        (Some(of), _) => {
+            let first = of.key_slices.first().map(|key| &key.source).or(of.sources.first());
+            first.map(|source| source.sop_instance.clone())
+        }
+        (None, [only]) => Uid::parse(only).ok(),
+        (None, _) => None,
+    }
 }
 
 impl From<&Finding> for FindingJson {
@@ -153,14 +195,15 @@ impl From<&Finding> for FindingJson {
                 version: made_by.version.clone(),
                 digest: made_by.weights_sha256.clone(),
             },
-            sop_instance_uids: vec![finding.sop_instance.to_string()],
+            sop_instance_uids: instances(finding),
             frame_number: finding.frame_number,
-            region: finding.region.map(|r| RegionJson { left: r.left, top: r.top, right: r.right, bottom: r.bottom }),
+            region: finding.region.map(RegionJson::from),
             heatmap: finding.heatmap.clone(),
             calibration_id: made_by.calibration_id.clone(),
             code_version: made_by.code_version.clone(),
             device: made_by.device.clone(),
             inference_us: made_by.inference_us,
+            of_series: finding.of_series.as_ref().into(),
         }
     }
 }
@@ -169,9 +212,9 @@ impl TryFrom<FindingJson> for Finding {
     type Error = Error;
 
     fn try_from(json: FindingJson) -> Result<Finding> {
-        let [sop_instance] = json.sop_instance_uids.as_slice() else {
-            return Err(Error::internal("a stored finding names another number of instances than one"));
-        };
+        let of_series = json.of_series.read()?;
+        let nowhere = || Error::internal("a stored finding does not say on which image it lies");
+        let sop_instance = own_image(&json.sop_instance_uids, of_series.as_ref()).ok_or_else(nowhere)?;
         Ok(Finding {
             uid: uid(&json.uid)?,
             label: json.label,
@@ -187,10 +230,11 @@ impl TryFrom<FindingJson> for Finding {
                 OutcomeJson::Indeterminate => Outcome::Indeterminate,
             },
             experimental: json.experimental,
-            sop_instance: uid(sop_instance)?,
+            sop_instance,
             frame_number: json.frame_number,
-            region: json.region.map(|r| Region { left: r.left, top: r.top, right: r.right, bottom: r.bottom }),
+            region: json.region.map(RegionJson::read),
             heatmap: json.heatmap,
+            of_series,
             provenance: Provenance {
                 model: json.model.name,
                 version: json.model.version,
@@ -249,6 +293,10 @@ fn subject(text: &str) -> Option<Subject> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        finding::{KeySlice, Measured, Quantity, ReadVolume},
+        pixel::{DEFECTS, SliceSource},
+    };
 
     fn finding() -> Finding {
         Finding {
@@ -264,6 +312,7 @@ mod tests {
             frame_number: 1,
             region: Some(Region { left: 1, top: 2, right: 3, bottom: 4 }),
             heatmap: Some("ab".repeat(32)),
+            of_series: None,
             provenance: Provenance {
                 model: "chest-radiograph".to_owned(),
                 version: "1.0.0".to_owned(),
@@ -274,6 +323,27 @@ mod tests {
                 inference_us: 12_345,
             },
         }
+    }
+
+    /// Two single-frame slices and one of another instance between them, the last one being the key slice.
+    fn of_series() -> Finding {
+        let source = |name: &[u8], frame_number| SliceSource { sop_instance: Uid::derive(&[name]), frame_number };
+        let sources = vec![source(b"a", 2), source(b"a", 1), source(b"b", 1)];
+        let key = KeySlice {
+            slice: 2,
+            source: sources[2].clone(),
+            probability: 1.0 / 7.0,
+            region: Some(Region { left: 1, top: 2, right: 3, bottom: 4 }),
+            heatmap: Some("ab".repeat(32)),
+        };
+        let measured = vec![
+            Measured { quantity: Quantity::Volume, part: 0, values: vec![12.3] },
+            Measured { quantity: Quantity::Centroid, part: 1, values: vec![0.1, -1.0 / 3.0, 1e-9] },
+        ];
+        let segmentation = Some("ef".repeat(32));
+        let series = Uid::derive(&[b"series"]);
+        let of = OfSeries { series, sources, key_slices: vec![key.clone()], measured, segmentation };
+        Finding { sop_instance: key.source.sop_instance, of_series: Some(of), ..finding() }
     }
 
     fn report() -> Report {
@@ -298,8 +368,14 @@ mod tests {
         Report {
             study: Uid::derive(&[b"study"]),
             revision: 2,
-            findings: vec![finding(), bare],
+            findings: vec![finding(), bare, of_series()],
             not_analysed: subjects.into_iter().map(not).collect(),
+            volumes: vec![ReadVolume {
+                series: Uid::derive(&[b"series"]),
+                size: [3, 512, 256],
+                spacing: [1.0 / 3.0, 0.5, 0.25],
+                warnings: DEFECTS.iter().map(|row| row.defect).collect(),
+            }],
         }
     }
 
@@ -325,6 +401,11 @@ mod tests {
         for key in ["label", "probability", "threshold", "model", "sop_instance_uids", "heatmap"] {
             assert!(!first[key].is_null(), "{key}");
         }
+        let third = &value["findings"][2];
+        assert_eq!(third["sop_instance_uids"].as_array().map(Vec::len), Some(2));
+        assert_eq!(third["key_images"][0]["slice"], 3);
+        assert_eq!(third["measurements"][0]["unit"], "mL");
+        assert_eq!(third["sources"][0]["frame_numbers"], serde_json::json!([2, 1]));
         for key in ["name", "version", "digest"] {
             assert!(first["model"][key].is_string(), "model.{key}");
         }

@@ -1,18 +1,23 @@
 //! Pictures of a heatmap: over the film for a person, or alone.
 use ndarray::ArrayView2;
 
-use super::{Finding, Heatmap, Outcome};
+use super::{Finding, Heatmap, KeySlice, OfSeries, Outcome, Quantity};
 use crate::{error::Result, pixel::render};
 
 impl Heatmap {
     /// A PNG of the film with the map over it and a caption that says what is shown, how sure, and by which model.
     ///
-    /// `display`: values of the source frame, rows x columns of `source_size`. The picture's longest side is bounded
-    /// (`render::size`). Errors: `Internal` when `display` has another size.
-    pub fn overlay_png(&self, display: ArrayView2<'_, f32>, finding: &Finding) -> Result<Vec<u8>> {
+    /// `display`: values of the source frame, rows x columns of `source_size`; `key`: the slice that it is, of a finding about a
+    /// series. The picture's longest side is bounded (`render::size`). Errors: `Internal` when `display` has another size.
+    pub fn overlay_png(
+        &self,
+        display: ArrayView2<'_, f32>,
+        finding: &Finding,
+        key: Option<&KeySlice>,
+    ) -> Result<Vec<u8>> {
         let [rows, columns] = self.source_size;
         let (rows, columns) = render::size(rows as usize, columns as usize);
-        render::overlay_png(display, self.sampled(rows, columns).view(), &caption(finding))
+        render::overlay_png(display, self.sampled(rows, columns).view(), &caption(finding, key))
     }
 
     /// A grey PNG of the map alone, 8 bits (255 is 1.0), one pixel for each source pixel.
@@ -22,18 +27,34 @@ impl Heatmap {
 }
 
 /// Short lines for a person, because small films are narrow; no patient data.
-fn caption(finding: &Finding) -> [String; 4] {
+fn caption(finding: &Finding, key: Option<&KeySlice>) -> Vec<String> {
     let outcome = match finding.outcome {
         Outcome::Positive => "positive",
         Outcome::Negative => "negative",
         Outcome::Indeterminate => "indeterminate",
     };
     let experimental = if finding.experimental { " (experimental)" } else { "" };
-    [
+    let mut lines = vec![
         format!("{}: {outcome}{experimental}", finding.code.meaning),
         format!("probability {:.2}, threshold {:.2}", finding.probability, finding.threshold),
-        // An activation map explains a number. How well it also points is a figure of the model card; it never is an outline.
-        "heat: what raised the score, no outline".to_owned(),
-        format!("{} {}, research only", finding.provenance.model, finding.provenance.version),
-    ]
+    ];
+    if let (Some(of), Some(key)) = (&finding.of_series, key) {
+        lines.push(format!("slice {} of {}: {:.2}", key.slice + 1, of.sources.len(), key.probability));
+        lines.extend(size(of));
+    }
+    // An activation map explains a number. How well it also points is a figure of the model card; it never is an outline.
+    let segments = finding.of_series.as_ref().is_some_and(|of| of.segmentation.is_some());
+    lines.push(if segments { "line: half of the scale" } else { "heat: what raised the score, no outline" }.to_owned());
+    lines.push(format!("{} {}, research only", finding.provenance.model, finding.provenance.version));
+    lines
+}
+
+/// Volume and diameter in words.
+fn size(of: &OfSeries) -> Option<String> {
+    let volume = of.leading(Quantity::Volume)?;
+    let diameter = of.leading(Quantity::LongestAxialDiameter);
+    Some(match diameter {
+        Some(diameter) => format!("{volume:.1} mL, {diameter:.0} mm"),
+        None => format!("{volume:.1} mL"),
+    })
 }
