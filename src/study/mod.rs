@@ -12,7 +12,7 @@ mod seal;
 mod state;
 
 pub use intake::{InstanceReceipt, Intake, Outcome, Source};
-pub use plan::{Clause, Plan, Target, plan};
+pub use plan::{Clause, Plan, Target, VolumeName, plan};
 pub use plan_json::{PlanRecord, plan_from_json, plan_to_json};
 pub use seal::{Config, SealedBy};
 pub use state::{Effect, Event, on_event, step};

@@ -1,13 +1,18 @@
-//! The plan: which models read which instances of a sealed study, and a coded reason for all that none reads. Pure.
+//! The plan: which models read which images and volumes of a sealed study, and a coded reason for all that none reads. Pure.
+mod series;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     dicom::Header,
     error::{Code, Subject},
     finding::NotAnalysed,
-    model::{self, Model},
+    model::{Kind, Model},
     uid::Uid,
 };
+use series::{Series, Weighed};
 
-/// One model and the instances that it will read.
+/// One model and what it will read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Model name.
@@ -18,9 +23,20 @@ pub struct Target {
     pub digest: String,
     /// SOP Instances in the order of their UIDs.
     pub instances: Vec<Uid>,
+    /// Of a model that reads series: the volumes that hold them, in the order of Series Instance UIDs.
+    pub volumes: Vec<VolumeName>,
 }
 
-/// Why one model does or does not read one instance.
+/// A volume of a series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VolumeName {
+    /// Series Instance UID.
+    pub series: Uid,
+    /// Place among the volumes of the series, as `pixel::stacks` orders them.
+    pub index: usize,
+}
+
+/// Why one model does or does not read something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
     /// Model name.
@@ -29,8 +45,8 @@ pub struct Clause {
     pub version: String,
     /// SHA-256 of its weights.
     pub digest: String,
-    /// SOP Instance.
-    pub instance: Uid,
+    /// An instance; a series where it was weighed as a whole, or where the same holds for all of its images.
+    pub subject: Subject,
     /// `None`: chosen.
     pub code: Option<Code>,
     /// The clause of the manifest that decided, in words without patient data.
@@ -42,7 +58,7 @@ pub struct Clause {
 pub struct Plan {
     /// Models with what they read, in the order of model names.
     pub targets: Vec<Target>,
-    /// Instances that no model reads, with the reason.
+    /// Images that no model reads, with the reason: said once for a series where it is the same for all of them.
     pub not_analysed: Vec<NotAnalysed>,
     /// Every decision, for `explain`.
     pub clauses: Vec<Clause>,
@@ -52,69 +68,69 @@ pub struct Plan {
 ///
 /// Models that only serve others (no labels of their own) are not planned; they run where a planned model requires them.
 pub fn plan(models: &[&Model], headers: &[&Header]) -> Plan {
-    let mut headers: Vec<_> = headers.to_vec();
-    headers.sort_by(|a, b| a.sop_instance.cmp(&b.sop_instance));
+    let models: Vec<&Model> = models.iter().copied().filter(|model| !model.manifest.labels.is_empty()).collect();
+    let reads_series = models.iter().any(|model| model.manifest.kind != Kind::Radiograph);
+    let mut series: Vec<Series<'_>> =
+        by_series(headers).into_values().map(|headers| Series::new(headers, reads_series)).collect();
     let mut plan = Plan::default();
-    let mut rejections: Vec<Vec<model::Rejection>> = vec![Vec::new(); headers.len()];
-    let mut chosen = vec![false; headers.len()];
-    for model in models.iter().filter(|model| !model.manifest.labels.is_empty()) {
-        let mut instances = Vec::new();
-        for (index, header) in headers.iter().enumerate() {
-            let (code, clause) = match model::select(&model.manifest.select, header) {
-                Ok(()) => {
-                    chosen[index] = true;
-                    instances.push(header.sop_instance.clone());
-                    (None, "every clause of [select] holds".to_owned())
-                }
-                Err(rejection) => {
-                    let said = (Some(rejection.code), rejection.clause.clone());
-                    rejections[index].push(rejection);
-                    said
-                }
+    for model in models {
+        let mut draft = Draft { model, instances: BTreeSet::new(), volumes: Vec::new() };
+        for series in &mut series {
+            let weighed = match model.manifest.kind {
+                Kind::Radiograph => series.weigh_images(&model.manifest.select),
+                Kind::Slices | Kind::Volume => series.weigh_volumes(&model.manifest.select),
             };
-            plan.clauses.push(Clause {
-                model: model.manifest.name.as_str().to_owned(),
-                version: model.manifest.version.clone(),
-                digest: model.digest.clone(),
-                instance: header.sop_instance.clone(),
-                code,
-                clause,
-            });
+            plan.clauses
+                .extend(weighed.clauses.iter().map(|(subject, code, clause)| draft.clause(subject, *code, clause)));
+            draft.take(weighed);
         }
-        if !instances.is_empty() {
-            plan.targets.push(Target {
-                model: model.manifest.name.as_str().to_owned(),
-                version: model.manifest.version.clone(),
-                digest: model.digest.clone(),
-                instances,
-            });
-        }
+        plan.targets.extend(draft.target());
     }
-    for ((header, rejections), chosen) in headers.iter().zip(&rejections).zip(&chosen) {
-        if !chosen {
-            plan.not_analysed.push(unread(header, rejections));
-        }
-    }
+    plan.not_analysed = series.iter().flat_map(Series::unread).collect();
     plan
 }
 
-/// The reason for an instance that no model reads: the most telling of the models' rejections.
-///
-/// A model of another modality says nothing about the image, so its word counts only where nobody has a better one.
-fn unread(header: &Header, rejections: &[model::Rejection]) -> NotAnalysed {
-    let subject = Subject::Instance(header.sop_instance.as_str().to_owned());
-    match rejections.iter().find(|rejection| rejection.code != Code::WrongModality) {
-        Some(rejection) => NotAnalysed { code: rejection.code, subject, detail: rejection.clause.clone() },
-        None => {
-            let detail = format!("no installed model reads modality {}", modality_word(header));
-            NotAnalysed { code: Code::NoModelApplies, subject, detail }
-        }
-    }
+/// Headers by Series Instance UID, in each the order of SOP Instance UIDs.
+fn by_series<'a>(headers: &[&'a Header]) -> BTreeMap<&'a Uid, Vec<&'a Header>> {
+    let mut by_series: BTreeMap<&Uid, Vec<&Header>> = BTreeMap::new();
+    headers.iter().for_each(|header| by_series.entry(&header.series).or_default().push(header));
+    by_series.values_mut().for_each(|headers| headers.sort_by(|a, b| a.sop_instance.cmp(&b.sop_instance)));
+    by_series
 }
 
-/// Modality is a Code String of the sender's: shown only when it is one of the standard's shape (PS3.5 6.2, CS).
-fn modality_word(header: &Header) -> &str {
-    let word = header.modality.as_str();
-    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-    if !word.is_empty() && word.len() <= 16 && word.bytes().all(plain) { word } else { "(none given)" }
+/// What a model reads, as far as series were weighed.
+struct Draft<'a> {
+    model: &'a Model,
+    instances: BTreeSet<Uid>,
+    volumes: Vec<VolumeName>,
+}
+
+impl Draft<'_> {
+    fn take(&mut self, weighed: Weighed) {
+        self.instances.extend(weighed.instances);
+        self.volumes.extend(weighed.volumes);
+    }
+
+    fn clause(&self, subject: &Subject, code: Option<Code>, clause: &str) -> Clause {
+        Clause {
+            model: self.model.manifest.name.as_str().to_owned(),
+            version: self.model.manifest.version.clone(),
+            digest: self.model.digest.clone(),
+            subject: subject.clone(),
+            code,
+            clause: clause.to_owned(),
+        }
+    }
+
+    /// `None`: it reads nothing.
+    fn target(self) -> Option<Target> {
+        let manifest = &self.model.manifest;
+        (!self.instances.is_empty()).then(|| Target {
+            model: manifest.name.as_str().to_owned(),
+            version: manifest.version.clone(),
+            digest: self.model.digest.clone(),
+            instances: self.instances.into_iter().collect(),
+            volumes: self.volumes,
+        })
+    }
 }

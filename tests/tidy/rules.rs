@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "src/finding/",
     "src/study/state.rs",
     "src/study/plan.rs",
+    "src/study/plan/",
     "src/infer/scheduler",
 ];
 
