@@ -6,7 +6,7 @@ use ndarray::Ix4;
 use crate::{
     dicom::{Decoder, Instance},
     error::{Code, Error, Result, Subject},
-    finding::{self, Finding, Heatmap, Run, Source},
+    finding::{self, Made, Run, Source},
     infer::{Class, Outputs, Pool, RunInfo},
     model::{self, Input, Mask, Model},
     pixel::{self, Image},
@@ -17,14 +17,14 @@ use crate::{
 pub(super) struct Reader<'a> {
     pub(super) models: &'a BTreeMap<String, Arc<Model>>,
     pub(super) decoder: &'a Decoder,
-    pub(super) pool: &'a Pool,
+    pub(super) pool: &'a Arc<Pool>,
     pub(super) class: Class,
     /// Also give findings of experimental labels.
     pub(super) experimental: bool,
 }
 
 impl Reader<'_> {
-    /// Reads frame `frame_index` of `instance` with `model`: each finding with its heatmap, in the order of the labels.
+    /// Reads frame `frame_index` of `instance` with `model`: the findings in the order of the labels.
     ///
     /// Errors: a code for this image, from `pixel::image` or the required model's quality rules; those of `Pool::infer`.
     pub(super) async fn read(
@@ -33,7 +33,7 @@ impl Reader<'_> {
         study: &Uid,
         instance: &Arc<Instance>,
         frame_index: u32,
-    ) -> Result<Vec<(Finding, Option<Heatmap>)>> {
+    ) -> Result<Vec<Made>> {
         let (decoder, opened) = (self.decoder.clone(), Arc::clone(instance));
         let image = Arc::new(off_thread(move || pixel::image(&decoder, &opened, frame_index)).await?);
         let mask = match &model.manifest.requires.lungs {
@@ -79,13 +79,17 @@ impl Reader<'_> {
         input: &Input,
         outputs: &Outputs,
         run: RunInfo,
-    ) -> Result<Vec<(Finding, Option<Heatmap>)>> {
+    ) -> Result<Vec<Made>> {
         let readings = model::read_labels(&model.manifest, |role| outputs.get(role))
             .map_err(|error| error.about(Subject::Model(model.manifest.name.as_str().to_owned())))?;
         let run = Run { device: run.device, inference_us: run.inference_us };
         let shown = |label: &model::Label| self.experimental || label.status == model::Status::Finding;
         let readings = readings.into_iter().filter(|reading| shown(reading.label));
-        Ok(readings.map(|reading| finding::assemble(source, model, reading, input, &run)).collect())
+        let made = |reading| {
+            let (finding, heatmap) = finding::assemble(source, model, reading, input, &run);
+            Made { finding, heatmaps: heatmap.into_iter().map(|heatmap| (0, heatmap)).collect(), segmentation: None }
+        };
+        Ok(readings.map(made).collect())
     }
 }
 
@@ -104,7 +108,7 @@ fn not_as_said() -> Error {
 }
 
 /// Runs CPU work off the async threads; a panic in it is an outcome, not the end of the process.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|_| Err(Error::internal("reading the image failed unexpectedly")))

@@ -1,14 +1,19 @@
 //! Analysis: a sealed study in, one report out.
 //!
-//! In: claims from the ledger.   Out: findings and heatmaps as they arise, then one report a revision, all in the ledger.
+//! In: claims from the ledger.   Out: findings, heatmaps and segmentations as they arise, then one report a revision, all in the ledger.
 //! Does not know: how a study came, where its results go.
 //! Invariants
-//! - Whatever goes wrong with an image becomes a coded entry of the report; only the ledger's own failures stop the work, and
+//! - Whatever goes wrong with an image or a volume becomes a coded entry of the report; only the ledger's own failures stop the work, and
 //!   then the claim goes back.
 //! - A target that was running when the process died `attempts_max` times is put aside, and the rest of its study goes on.
+//! - Volumes in memory are bounded over all workers; of each, a fixed number of samples is on its way through the model.
+mod flight;
 mod image;
 mod pipeline;
+mod progress;
 mod quarantine;
+mod series;
+mod target;
 mod workers;
 
 use serde::{Deserialize, Serialize};

@@ -1,38 +1,50 @@
 //! The pipeline: one claimed study revision, from its bytes to its report.
 use std::{collections::BTreeMap, sync::Arc};
 
-use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     analysis::{
         Config,
-        image::Reader,
         quarantine::{self, Verdict},
     },
     dicom::{Decoder, Header, Instance, Limits},
     error::{Code, Error, Result, Subject},
-    finding::{Finding, Heatmap, NotAnalysed, Report, finding_to_json, report_to_json},
-    infer::{Class, Pool},
+    finding::{NotAnalysed, Report, report_to_json},
+    infer::Pool,
     ledger::{self, Claim, Event, InstanceRow, Ledger, NewTarget, TargetState},
     model::Model,
-    study::{self, Plan},
+    pixel::VOLUME_BYTES_MAX,
+    study::{self, Plan, VolumeName},
     uid::Uid,
 };
 
 /// Works on claimed studies.
 pub struct Pipeline {
-    ledger: Ledger,
-    models: BTreeMap<String, Arc<Model>>,
-    decoder: Decoder,
-    pool: Pool,
-    limits: Limits,
-    config: Config,
+    pub(super) ledger: Ledger,
+    pub(super) models: BTreeMap<String, Arc<Model>>,
+    pub(super) decoder: Decoder,
+    pub(super) pool: Arc<Pool>,
+    pub(super) limits: Limits,
+    pub(super) config: Config,
+    /// MiB of volumes that may be in memory: the largest single one fills it.
+    pub(super) volume_room: Arc<Semaphore>,
 }
+
+/// Bytes in a permit of [`Pipeline::volume_room`].
+pub(super) const VOLUME_PERMIT_BYTES: u64 = 1 << 20;
 
 /// Headers of vetted instances and where their bytes lie, by SOP Instance UID. The bytes are read again one by one: a study may
 /// be larger than memory.
-type Images = BTreeMap<Uid, (InstanceRow, Header)>;
+pub(super) type Images = BTreeMap<Uid, (InstanceRow, Header)>;
+
+/// A target and what it reads.
+pub(super) struct Work<'a> {
+    pub(super) target: &'a NewTarget,
+    pub(super) images: &'a Images,
+    /// Of a model that reads series.
+    pub(super) volumes: Vec<VolumeName>,
+}
 
 /// A study revision whose instances were read again from their packs.
 struct Opened {
@@ -51,7 +63,8 @@ impl Pipeline {
         config: Config,
     ) -> Pipeline {
         let models = models.into_iter().map(|model| (model.manifest.name.as_str().to_owned(), model)).collect();
-        Pipeline { ledger, models, decoder, pool, limits, config }
+        let volume_room = Arc::new(Semaphore::new((VOLUME_BYTES_MAX / VOLUME_PERMIT_BYTES) as usize));
+        Pipeline { ledger, models, decoder, pool: Arc::new(pool), limits, config, volume_room }
     }
 
     /// The ledger that it works for.
@@ -101,7 +114,9 @@ impl Pipeline {
             revision: claim.revision,
             findings: Vec::new(),
             not_analysed: opened.unreadable.into_iter().chain(plan.not_analysed).collect(),
+            volumes: Vec::new(),
         };
+        let mut volumes = self.planned_volumes(claim).await?;
         // A revision that is resumed runs what was planned first, whatever is installed now.
         for row in self.ledger.targets(&claim.study, claim.revision).await? {
             let target = &row.target;
@@ -109,7 +124,9 @@ impl Pipeline {
                 report.not_analysed.push(self.quarantine(claim, &target.model).await?);
                 continue;
             }
-            if !self.run(claim, target, &opened.images, &mut report, stop).await? {
+            let work =
+                Work { target, images: &opened.images, volumes: volumes.remove(&target.model).unwrap_or_default() };
+            if !self.run(claim, &work, &mut report, stop).await? {
                 return Ok(false);
             }
         }
@@ -142,8 +159,16 @@ impl Pipeline {
         Ok(opened)
     }
 
+    /// The volumes that were planned first, by model, whatever is installed now.
+    async fn planned_volumes(&self, claim: &Claim) -> Result<BTreeMap<String, Vec<VolumeName>>> {
+        match self.ledger.plan_json(&claim.study, claim.revision).await? {
+            Some(json) => Ok(study::plan_from_json(&json)?.volumes),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
     /// One instance from its pack. The outer error is the ledger's; the inner one says why this instance cannot be read.
-    async fn instance(&self, row: &InstanceRow) -> Result<Result<Instance>> {
+    pub(super) async fn instance(&self, row: &InstanceRow) -> Result<Result<Instance>> {
         let bytes = match self.ledger.read(row).await {
             Ok(bytes) => bytes,
             // The pack does not hold what was stored: reading it again tomorrow gives the same.
@@ -176,92 +201,6 @@ impl Pipeline {
         Ok(plan)
     }
 
-    /// Runs one target; `false`: told to stop.
-    async fn run(
-        &self,
-        claim: &Claim,
-        target: &NewTarget,
-        images: &Images,
-        report: &mut Report,
-        stop: &watch::Receiver<bool>,
-    ) -> Result<bool> {
-        let Some(model) = self.models.get(&target.model).filter(|model| model.digest == target.digest) else {
-            let error = Error::new(Code::ModelUnavailable, "the model that was planned is not installed any more");
-            let entry = not_analysed(error.about(Subject::Model(target.model.clone())));
-            let events = vec![not_analysed_event(Some(&target.model), &entry)];
-            self.end_target(claim, &target.model, TargetState::NotAnalysed(entry.code), events).await?;
-            report.not_analysed.push(entry);
-            return Ok(true);
-        };
-        self.ledger.start_target(&claim.study, claim.revision, &target.model).await?;
-        let reader = Reader {
-            models: &self.models,
-            decoder: &self.decoder,
-            pool: &self.pool,
-            class: class_of(claim),
-            experimental: self.config.experimental,
-        };
-        let frames = frames_of(target, images);
-        let mut read = 0usize;
-        for (done, (row, frame_index)) in frames.iter().enumerate() {
-            if *stop.borrow() {
-                return Ok(false);
-            }
-            self.ledger.renew(claim, ledger::now() + self.lease_us()).await?;
-            let findings = match self.instance(row).await? {
-                Ok(instance) => reader.read(model, &claim.study, &Arc::new(instance), *frame_index).await,
-                Err(error) => Err(error),
-            };
-            match findings {
-                Ok(findings) => {
-                    read += 1;
-                    self.announce(claim, findings, report).await?;
-                }
-                // The service itself is in trouble, not the image: the work is put back and tried again.
-                Err(error) if passing(error.code) => return Err(error),
-                Err(error) => {
-                    let entry = not_analysed(error.about_instance(row.sop_instance.as_str()));
-                    self.append(claim, vec![not_analysed_event(Some(&target.model), &entry)]).await?;
-                    report.not_analysed.push(entry);
-                }
-            }
-            let counts = (u32::try_from(done + 1), u32::try_from(frames.len()));
-            let (done, total) = (counts.0.unwrap_or(u32::MAX), counts.1.unwrap_or(u32::MAX));
-            let progress = Event::Progress { model: target.model.clone(), done, total, stage: "read".to_owned() };
-            self.append(claim, vec![progress]).await?;
-        }
-        let state = match (read, report.not_analysed.last()) {
-            (0, Some(last)) => TargetState::NotAnalysed(last.code),
-            _ => TargetState::Done,
-        };
-        self.end_target(claim, &target.model, state, Vec::new()).await?;
-        Ok(true)
-    }
-
-    /// Findings go out as soon as they are known; their heatmaps are made durable after that.
-    async fn announce(
-        &self,
-        claim: &Claim,
-        findings: Vec<(Finding, Option<Heatmap>)>,
-        report: &mut Report,
-    ) -> Result<()> {
-        let mut heatmaps = Vec::with_capacity(findings.len());
-        let mut events = Vec::with_capacity(findings.len());
-        for (mut finding, heatmap) in findings {
-            let bytes = heatmap.map(|heatmap| heatmap.to_bytes());
-            finding.heatmap = bytes.as_ref().map(|bytes| sha256_hex(bytes));
-            events.push(Event::FindingMade { finding_json: finding_to_json(&finding)? });
-            heatmaps.extend(bytes.map(|bytes| (finding.uid.clone(), bytes)));
-            report.findings.push(finding);
-        }
-        self.append(claim, events).await?;
-        for (finding_uid, bytes) in heatmaps {
-            let sha256 = self.ledger.put_artifact(bytes.into()).await?;
-            self.append(claim, vec![Event::HeatmapMade { finding_uid, sha256 }]).await?;
-        }
-        Ok(())
-    }
-
     async fn quarantine(&self, claim: &Claim, model: &str) -> Result<NotAnalysed> {
         let detail = format!("the service stopped {} times while this model read the study", self.config.attempts_max);
         let entry = NotAnalysed { code: Code::Quarantined, subject: Subject::Model(model.to_owned()), detail };
@@ -285,6 +224,7 @@ impl Pipeline {
             revision: claim.revision,
             findings: Vec::new(),
             not_analysed: vec![entry],
+            volumes: Vec::new(),
         };
         self.finish(claim, &report, |of| study::Event::Quarantined { of }, Event::Quarantined { detail }).await
     }
@@ -303,35 +243,28 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn append(&self, claim: &Claim, events: Vec<Event>) -> Result<()> {
+    pub(super) async fn append(&self, claim: &Claim, events: Vec<Event>) -> Result<()> {
         self.ledger.append(&claim.study, claim.revision, events).await.map(|_seq| ())
     }
 
-    async fn end_target(&self, claim: &Claim, model: &str, state: TargetState, events: Vec<Event>) -> Result<()> {
+    pub(super) async fn end_target(
+        &self,
+        claim: &Claim,
+        model: &str,
+        state: TargetState,
+        events: Vec<Event>,
+    ) -> Result<()> {
         self.ledger.end_target(&claim.study, claim.revision, model, state, events).await
+    }
+
+    /// Holds the lease for its whole time from now.
+    pub(super) async fn renew(&self, claim: &Claim) -> Result<()> {
+        self.ledger.renew(claim, ledger::now() + self.lease_us()).await
     }
 
     fn lease_us(&self) -> ledger::Micros {
         i64::try_from(self.config.lease_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)
     }
-}
-
-/// The class that the study was queued in: 0 Stat, 1 Routine, 2 Bulk.
-fn class_of(claim: &Claim) -> Class {
-    match claim.class {
-        0 => Class::Stat,
-        1 => Class::Routine,
-        2.. => Class::Bulk,
-    }
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Codes that say nothing about the image: the same work may pass in a while.
-fn passing(code: Code) -> bool {
-    matches!(code, Code::Busy | Code::StorageFull | Code::ShuttingDown | Code::DeviceLost)
 }
 
 fn new_target(target: &study::Target) -> NewTarget {
@@ -343,12 +276,6 @@ fn new_target(target: &study::Target) -> NewTarget {
     }
 }
 
-/// Every frame that a target reads, in the order of SOP Instance UID, then frame.
-fn frames_of<'a>(target: &NewTarget, images: &'a Images) -> Vec<(&'a InstanceRow, u32)> {
-    let read = target.instances.iter().filter_map(|uid| images.get(uid));
-    read.flat_map(|(row, header)| (0..header.frames).map(move |index| (row, index))).collect()
-}
-
 fn in_conflict(row: &InstanceRow) -> NotAnalysed {
     NotAnalysed {
         code: Code::UidConflict,
@@ -357,11 +284,11 @@ fn in_conflict(row: &InstanceRow) -> NotAnalysed {
     }
 }
 
-fn not_analysed(error: Error) -> NotAnalysed {
+pub(super) fn not_analysed(error: Error) -> NotAnalysed {
     NotAnalysed { code: error.code, subject: error.subject, detail: error.detail }
 }
 
-fn not_analysed_event(model: Option<&str>, entry: &NotAnalysed) -> Event {
+pub(super) fn not_analysed_event(model: Option<&str>, entry: &NotAnalysed) -> Event {
     Event::TargetNotAnalysed {
         model: model.map(str::to_owned),
         code: entry.code,
