@@ -1,5 +1,5 @@
 //! Core values as messages. Everything that the API says about a study, a finding or an outcome is worded here.
-use super::{name, v1};
+use super::{name, series, v1};
 use crate::{
     error::{Code, Error, Subject},
     finding::{CodedConcept, Finding, NotAnalysed, OperatingPoint, Outcome, Region, Report},
@@ -154,9 +154,15 @@ pub(super) fn target(row: &TargetRow) -> v1::Target {
     }
 }
 
-/// A finding of `study` in `revision`. `heatmap`: whether it has one or will have.
-pub(super) fn finding(study: &Uid, revision: u32, finding: &Finding, heatmap: bool) -> v1::Finding {
+/// A finding of `study` in `revision`. It names artifacts that may still be on their way.
+pub(super) fn finding(study: &Uid, revision: u32, finding: &Finding) -> v1::Finding {
     let made = &finding.provenance;
+    let of = finding.of_series.as_ref();
+    let sources =
+        of.map_or_else(|| vec![source(&finding.sop_instance, finding.frame_number)], |of| series::sources(&of.sources));
+    let heatmap = finding.heatmap.as_ref().map(|_| name::of_heatmap(study, revision, &finding.uid));
+    let segmentation = of.and_then(|of| of.segmentation.as_ref());
+    let segmentation = segmentation.map(|_| name::of_segmentation(study, revision, &finding.uid));
     v1::Finding {
         name: name::of_finding(study, revision, &finding.uid),
         uid: finding.uid.to_string(),
@@ -167,9 +173,9 @@ pub(super) fn finding(study: &Uid, revision: u32, finding: &Finding, heatmap: bo
         operating_point: finding.operating_point.map(operating_point),
         outcome: finding_outcome(finding.outcome).into(),
         experimental: finding.experimental,
-        sources: vec![source(&finding.sop_instance, finding.frame_number)],
+        sources,
         region: finding.region.map(region),
-        heatmap: if heatmap { name::of_heatmap(study, revision, &finding.uid) } else { String::new() },
+        heatmap: heatmap.unwrap_or_default(),
         provenance: Some(v1::Provenance {
             model: name::of_model(&made.model),
             version: made.version.clone(),
@@ -179,6 +185,10 @@ pub(super) fn finding(study: &Uid, revision: u32, finding: &Finding, heatmap: bo
             device: made.device.clone(),
             inference_duration: Some(duration(made.inference_us)),
         }),
+        series_instance_uid: of.map(|of| of.series.to_string()).unwrap_or_default(),
+        key_images: of.map(|of| series::key_images(study, revision, &finding.uid, of)).unwrap_or_default(),
+        measurements: of.map(series::measurements).unwrap_or_default(),
+        segmentation: segmentation.unwrap_or_default(),
     }
 }
 
@@ -206,7 +216,8 @@ pub(super) fn finding_outcome(outcome: Outcome) -> v1::FindingOutcome {
     }
 }
 
-fn region(region: Region) -> v1::Region {
+/// A region.
+pub(super) fn region(region: Region) -> v1::Region {
     v1::Region { left: region.left, top: region.top, right: region.right, bottom: region.bottom }
 }
 
@@ -218,7 +229,7 @@ fn duration(micros: u64) -> prost_types::Duration {
 /// A report that became durable at `at`.
 pub(super) fn report(report: &Report, at: Micros) -> v1::Report {
     let (study, revision) = (&report.study, report.revision);
-    let findings = report.findings.iter().map(|f| finding(study, revision, f, f.heatmap.is_some()));
+    let findings = report.findings.iter().map(|f| finding(study, revision, f));
     v1::Report {
         name: name::of_report(study, revision),
         study_instance_uid: study.to_string(),
@@ -226,6 +237,7 @@ pub(super) fn report(report: &Report, at: Micros) -> v1::Report {
         findings: findings.collect(),
         not_analysed: report.not_analysed.iter().map(not_analysed).collect(),
         create_time: Some(timestamp(at)),
+        volumes: report.volumes.iter().map(series::volume).collect(),
     }
 }
 

@@ -95,7 +95,8 @@ pub(super) fn ends_revision(event: &Event) -> bool {
         | Event::TargetRunning { .. }
         | Event::Progress { .. }
         | Event::FindingMade { .. }
-        | Event::HeatmapMade { .. } => false,
+        | Event::HeatmapMade { .. }
+        | Event::SegmentationMade { .. } => false,
     }
 }
 
@@ -146,12 +147,19 @@ fn body(study: &Uid, revision: u32, event: Event) -> Result<v1::event::Body> {
         }
         Event::FindingMade { finding_json } => {
             let finding = finding::finding_from_json(&finding_json)?;
-            // The reference is there before the map is: HeatmapMade follows.
-            B::FindingMade(v1::FindingMade { finding: Some(convert::finding(study, revision, &finding, true)) })
+            // The references are there before the artifacts are: HeatmapMade and SegmentationMade follow.
+            B::FindingMade(v1::FindingMade { finding: Some(convert::finding(study, revision, &finding)) })
         }
-        Event::HeatmapMade { finding_uid, sha256: _ } => {
-            B::HeatmapCompleted(v1::HeatmapCompleted { heatmap: name::of_heatmap(study, revision, &finding_uid) })
+        Event::HeatmapMade { finding_uid, key_image, sha256: _ } => {
+            let heatmap = match key_image {
+                Some(place) => name::of_key_heatmap(study, revision, &finding_uid, place),
+                None => name::of_heatmap(study, revision, &finding_uid),
+            };
+            B::HeatmapCompleted(v1::HeatmapCompleted { heatmap })
         }
+        Event::SegmentationMade { finding_uid, sha256: _ } => B::SegmentationCompleted(v1::SegmentationCompleted {
+            segmentation: name::of_segmentation(study, revision, &finding_uid),
+        }),
         Event::Reported => B::ReportCompleted(v1::ReportCompleted { report: name::of_report(study, revision) }),
         Event::Quarantined { detail } => {
             let about = Subject::Study(study.to_string());

@@ -70,12 +70,11 @@ fn choices(clauses: &[Clause]) -> Vec<v1::ModelChoice> {
             weights_sha256: clause.digest.clone(),
             ..v1::ModelChoice::default()
         });
-        let instance = clause.instance.to_string();
-        match clause.code {
-            None => choice.sop_instance_uids.push(instance),
-            Some(code) => {
-                choice.rejections.push(convert::reason(code, &Subject::Instance(instance), &clause.clause));
-            }
+        match (clause.code, &clause.subject) {
+            (Some(code), subject) => choice.rejections.push(convert::reason(code, subject, &clause.clause)),
+            (None, Subject::Instance(uid)) => choice.sop_instance_uids.push(uid.clone()),
+            (None, Subject::Series(uid)) => choice.series_instance_uids.push(uid.clone()),
+            (None, Subject::None | Subject::Study(_) | Subject::Tag(..) | Subject::Field(_) | Subject::Model(_)) => {}
         }
     }
     choices.into_values().collect()

@@ -1,13 +1,14 @@
-//! `FindingService`: reports, findings and heatmaps.
+//! `FindingService`: reports, findings, heatmaps and segmentations.
 use tonic::{Request, Response, Status};
 
 use super::{
     call::{Deadline, unary},
     convert, event,
-    heatmap::{self, Drawn, Format},
-    name::{self, FindingName, StudyName, bad},
+    heatmap::{self, Drawn, Format, Shown},
+    name::{self, FindingName, HeatmapName, StudyName, bad},
     page::Page,
     receive::CHUNK_BYTES_MAX,
+    segmentation,
     serve::Gate,
     stream::{Driven, Responses},
     study::{revision_of, study_row},
@@ -28,6 +29,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl v1::finding_service_server::FindingService for Findings {
     type GetHeatmapStream = Driven<v1::GetHeatmapResponse>;
+    type GetSegmentationStream = Driven<v1::GetSegmentationResponse>;
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
         unary(request, async |asked| {
@@ -50,6 +52,15 @@ impl v1::finding_service_server::FindingService for Findings {
         let asked = request.into_inner();
         self.0.stream(deadline, |gate, responses| async move { give_heatmap(&gate, asked, responses).await })
     }
+
+    async fn get_segmentation(
+        &self,
+        request: Request<v1::GetSegmentationRequest>,
+    ) -> Answer<Self::GetSegmentationStream> {
+        let deadline = Deadline::of(request.metadata());
+        let asked = request.into_inner();
+        self.0.stream(deadline, |gate, responses| async move { give_segmentation(&gate, asked, responses).await })
+    }
 }
 
 fn no_report(study: &Uid) -> Error {
@@ -70,11 +81,6 @@ async fn findings(ledger: &Ledger, study: &Uid, revision: u32) -> Result<Vec<Fin
             if findings.iter().all(|known| known.uid != made.uid) {
                 findings.push(made);
             }
-        }
-        if let Event::HeatmapMade { finding_uid, sha256 } = row.event
-            && let Some(finding) = findings.iter_mut().find(|known| known.uid == finding_uid)
-        {
-            finding.heatmap = Some(sha256);
         }
     }
     Ok(findings)
@@ -105,8 +111,19 @@ async fn list(ledger: &Ledger, asked: v1::ListFindingsRequest) -> Result<v1::Lis
     });
     all.truncate(page.asked() as usize);
     let next_page_token = page.cut(&mut all, |finding| finding.uid.to_string());
-    let findings = all.iter().map(|f| convert::finding(&name.study, revision, f, f.heatmap.is_some())).collect();
+    let findings = all.iter().map(|f| convert::finding(&name.study, revision, f)).collect();
     Ok(v1::ListFindingsResponse { findings, next_page_token })
+}
+
+/// One finding of a revision. Errors: `NotFound`, as for an artifact of it that is not there (yet).
+async fn one(ledger: &Ledger, name: &FindingName) -> Result<Finding> {
+    let all = findings(ledger, &name.study, name.revision).await?;
+    all.into_iter().find(|known| known.uid == name.finding).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &FindingName) -> Error {
+    let detail = "there is no such finding, or what is asked for is not made yet";
+    Error::new(Code::NotFound, detail).about(Subject::Study(name.study.to_string()))
 }
 
 async fn give_heatmap(
@@ -115,23 +132,40 @@ async fn give_heatmap(
     responses: Responses<v1::GetHeatmapResponse>,
 ) -> Result<()> {
     use v1::get_heatmap_response::Part;
-    let FindingName { study, revision, finding } = name::heatmap("name", &asked.name)?;
+    let HeatmapName { finding: name, key_image } = name::heatmap("name", &asked.name)?;
     let format = v1::HeatmapFormat::try_from(asked.format).map_err(|_| bad("format", "is not a format"))?;
     let format = Format::of(format).ok_or_else(|| bad("format", "must be set"))?;
-    let ledger = &gate.rooms.ledger;
-    let missing = || {
-        let detail = "there is no such finding, or its heatmap is not made yet";
-        Error::new(Code::NotFound, detail).about(Subject::Study(study.to_string()))
-    };
-    let all = findings(ledger, &study, revision).await?;
-    let found = all.into_iter().find(|known| known.uid == finding).ok_or_else(missing)?;
-    let digest = found.heatmap.clone().ok_or_else(missing)?;
-    let artifact = ledger.artifact(&digest).await?.ok_or_else(missing)?;
+    let found = one(&gate.rooms.ledger, &name).await?;
+    let shown = Shown::of(&found, key_image).ok_or_else(|| missing(&name))?;
+    let artifact = gate.rooms.ledger.artifact(&shown.digest).await?.ok_or_else(|| missing(&name))?;
     // The share lives as long as the bytes.
-    let Drawn { header, bytes, share: _share } = heatmap::draw(gate, &study, revision, found, artifact, format).await?;
+    let drawn = heatmap::draw(gate, &name, found, shown, artifact, format).await?;
+    let Drawn { header, bytes, share: _share } = drawn;
     let send = |part| responses.send(v1::GetHeatmapResponse { part: Some(part) });
     send(Part::Header(header)).await?;
     let mut rest = bytes;
+    while !rest.is_empty() {
+        send(Part::Chunk(rest.split_to(rest.len().min(CHUNK_BYTES_MAX)))).await?;
+    }
+    Ok(())
+}
+
+async fn give_segmentation(
+    gate: &Gate,
+    asked: v1::GetSegmentationRequest,
+    responses: Responses<v1::GetSegmentationResponse>,
+) -> Result<()> {
+    use v1::get_segmentation_response::Part;
+    let name = name::segmentation("name", &asked.name)?;
+    let format = v1::SegmentationFormat::try_from(asked.format).map_err(|_| bad("format", "is not a format"))?;
+    let format = segmentation::Format::of(format).ok_or_else(|| bad("format", "must be set"))?;
+    let of = one(&gate.rooms.ledger, &name).await?.of_series.ok_or_else(|| missing(&name))?;
+    let digest = of.segmentation.as_ref().ok_or_else(|| missing(&name))?;
+    let artifact = gate.rooms.ledger.artifact(digest).await?.ok_or_else(|| missing(&name))?;
+    let written = segmentation::write(gate, &of, artifact, format).await?;
+    let send = |part| responses.send(v1::GetSegmentationResponse { part: Some(part) });
+    send(Part::Header(written.header)).await?;
+    let mut rest = written.bytes;
     while !rest.is_empty() {
         send(Part::Chunk(rest.split_to(rest.len().min(CHUNK_BYTES_MAX)))).await?;
     }

@@ -1,14 +1,17 @@
 //! A stored heatmap in one of the formats of the API.
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ndarray::Array2;
 
-use super::{budget::Share, convert, serve::Gate, v1};
+use super::{budget::Share, convert, name::FindingName, serve::Gate, v1};
 use crate::{
     dicom::Instance,
     error::{Code, Error, Result, Subject},
-    finding::{Finding, Heatmap},
+    finding::{Finding, Heatmap, KeySlice},
     ledger::Ledger,
-    pixel::{self, Image},
+    model::Model,
+    pixel::{self, Image, SliceSource},
     uid::Uid,
 };
 
@@ -40,6 +43,29 @@ impl Format {
     }
 }
 
+/// The frame of a finding whose heatmap is asked for.
+pub(super) struct Shown {
+    /// Name of the heatmap's artifact.
+    pub(super) digest: String,
+    source: SliceSource,
+    /// The slice that it is, of a finding about a series.
+    key: Option<KeySlice>,
+}
+
+impl Shown {
+    /// That of the finding's own image, or of one of its key images, counted from 1. `None`: there is no such one, or no map of it.
+    pub(super) fn of(finding: &Finding, key_image: Option<u32>) -> Option<Shown> {
+        let keys = finding.of_series.as_ref().map(|of| of.key_slices.as_slice()).unwrap_or_default();
+        let key = match key_image {
+            Some(place) => Some(keys.get((place as usize).checked_sub(1)?)?),
+            None => keys.first(),
+        };
+        let own = SliceSource { sop_instance: finding.sop_instance.clone(), frame_number: finding.frame_number };
+        let digest = if key_image.is_some() { key?.heatmap.clone()? } else { finding.heatmap.clone()? };
+        Some(Shown { digest, source: key.map_or(own, |key| key.source.clone()), key: key.cloned() })
+    }
+}
+
 /// A heatmap as it is sent.
 pub(super) struct Drawn {
     pub(super) header: v1::HeatmapHeader,
@@ -53,27 +79,34 @@ pub(super) struct Drawn {
 /// Errors: `NotFound` when the source image is gone; those of reading it (OVERLAY_PNG only).
 pub(super) async fn draw(
     gate: &Gate,
-    study: &Uid,
-    revision: u32,
+    name: &FindingName,
     finding: Finding,
+    shown: Shown,
     artifact: Bytes,
     format: Format,
 ) -> Result<Drawn> {
-    let source = match format {
-        Format::OverlayPng => Some(source_bytes(&gate.rooms.ledger, study, revision, &finding.sop_instance).await?),
+    let bytes = match format {
+        Format::OverlayPng => {
+            Some(source_bytes(&gate.rooms.ledger, &name.study, name.revision, &shown.source.sop_instance).await?)
+        }
         Format::MapPng | Format::Float32 => None,
     };
     let heatmap = Heatmap::from_bytes(&artifact)?;
     let share = gate.budget.reserve(drawing_bytes(&heatmap)).await?;
     let (limits, decoder) = (gate.rooms.limits.clone(), gate.rooms.decoder.clone());
+    let window = window_of(&gate.rooms.models, &finding);
     let work = move || {
-        let (header, bytes) = match source {
-            Some(source) => {
-                let instance = Instance::read(&source, &limits)?;
-                let image = pixel::image(&decoder, &instance, finding.frame_number.saturating_sub(1))?;
-                overlay(&heatmap, &finding, &image)?
+        let (header, bytes) = match bytes {
+            Some(bytes) => {
+                let instance = Instance::read(&bytes, &limits)?;
+                let frame_index = shown.source.frame_number.saturating_sub(1);
+                let image = match window {
+                    Some(window) => pixel::windowed(&decoder, &instance, frame_index, window)?,
+                    None => pixel::image(&decoder, &instance, frame_index)?,
+                };
+                overlay(&heatmap, &finding, &shown, &image)?
             }
-            None => map(&heatmap, &finding, format)?,
+            None => map(&heatmap, &shown, format)?,
         };
         Ok(Drawn { header, bytes: bytes.into(), share })
     };
@@ -82,6 +115,13 @@ pub(super) async fn draw(
         Ok(drawn) => drawn,
         Err(_) => Err(Error::internal("drawing the heatmap failed unexpectedly")),
     }
+}
+
+/// The window through which the model saw the image, where it is the one that serves now and has one of its own.
+fn window_of(models: &[Arc<Model>], finding: &Finding) -> Option<[f64; 2]> {
+    let made = &finding.provenance;
+    let model = models.iter().find(|model| model.manifest.name.as_str() == made.model)?;
+    (model.digest == made.weights_sha256).then(|| model.manifest.display_window()).flatten()
 }
 
 /// The instance as it came.
@@ -101,17 +141,17 @@ fn drawing_bytes(heatmap: &Heatmap) -> u64 {
     rows * columns * 12
 }
 
-fn overlay(heatmap: &Heatmap, finding: &Finding, image: &Image) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
-    let png = heatmap.overlay_png(image.values.view(), finding)?;
-    Ok((header(heatmap, finding, Format::OverlayPng, png_size(&png)?, png.len()), png))
+fn overlay(heatmap: &Heatmap, finding: &Finding, shown: &Shown, image: &Image) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
+    let png = heatmap.overlay_png(image.values.view(), finding, shown.key.as_ref())?;
+    Ok((header(heatmap, shown, Format::OverlayPng, png_size(&png)?, png.len()), png))
 }
 
-fn map(heatmap: &Heatmap, finding: &Finding, format: Format) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
+fn map(heatmap: &Heatmap, shown: &Shown, format: Format) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
     let bytes = match format {
         Format::MapPng => heatmap.map_png()?,
         Format::Float32 | Format::OverlayPng => float32(&heatmap.source_values()),
     };
-    Ok((header(heatmap, finding, format, heatmap.source_size, bytes.len()), bytes))
+    Ok((header(heatmap, shown, format, heatmap.source_size, bytes.len()), bytes))
 }
 
 fn float32(values: &Array2<f32>) -> Vec<u8> {
@@ -126,7 +166,7 @@ fn png_size(png: &[u8]) -> Result<[u32; 2]> {
 
 fn header(
     heatmap: &Heatmap,
-    finding: &Finding,
+    shown: &Shown,
     format: Format,
     [rows, columns]: [u32; 2],
     size: usize,
@@ -137,7 +177,7 @@ fn header(
         format: format.message().into(),
         rows,
         columns,
-        source: Some(convert::source(&finding.sop_instance, finding.frame_number)),
+        source: Some(convert::source(&shown.source.sop_instance, shown.source.frame_number)),
         source_rows: heatmap.source_size[0],
         source_columns: heatmap.source_size[1],
         mapping: (format != Format::OverlayPng).then_some(in_source_pixels),

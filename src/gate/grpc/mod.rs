@@ -22,12 +22,14 @@ mod convert;
 mod event;
 mod explain;
 mod receive;
+mod series;
 
 mod analysis;
 mod finding;
 mod heatmap;
 mod model;
 mod once;
+mod segmentation;
 mod study;
 
 mod serve;

@@ -20,6 +20,14 @@ pub(super) struct FindingName {
     pub(super) finding: Uid,
 }
 
+/// `{finding}/heatmap`, or that of one of its key images: `{finding}/keyImages/{key_image}/heatmap`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HeatmapName {
+    pub(super) finding: FindingName,
+    /// From 1.
+    pub(super) key_image: Option<u32>,
+}
+
 /// Reads `studies/{study}`; `field` names the request's field in the error.
 pub(super) fn study(field: &str, name: &str) -> Result<Uid> {
     match study_or_revision(field, name)? {
@@ -48,16 +56,34 @@ pub(super) fn report(field: &str, name: &str) -> Result<StudyName> {
     }
 }
 
-/// Reads `studies/{study}/revisions/{revision}/findings/{finding}/heatmap`.
-pub(super) fn heatmap(field: &str, name: &str) -> Result<FindingName> {
+/// Reads `{finding}/heatmap` or `{finding}/keyImages/{key_image}/heatmap`.
+pub(super) fn heatmap(field: &str, name: &str) -> Result<HeatmapName> {
+    let what =
+        "must be studies/{study}/revisions/{revision}/findings/{finding}/heatmap, or .../keyImages/{key_image}/heatmap";
+    let parent = name.strip_suffix("/heatmap").ok_or_else(|| bad(field, what))?;
+    let (finding, key_image) = match parent.split_once("/keyImages/") {
+        Some((finding, place)) => (finding, Some(number(field, "a key image", place)?)),
+        None => (parent, None),
+    };
+    Ok(HeatmapName { finding: self::finding(field, finding, what)?, key_image })
+}
+
+/// Reads `{finding}/segmentation`.
+pub(super) fn segmentation(field: &str, name: &str) -> Result<FindingName> {
+    let what = "must be studies/{study}/revisions/{revision}/findings/{finding}/segmentation";
+    finding(field, name.strip_suffix("/segmentation").ok_or_else(|| bad(field, what))?, what)
+}
+
+/// Reads `studies/{study}/revisions/{revision}/findings/{finding}`.
+fn finding(field: &str, name: &str, what: &str) -> Result<FindingName> {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
-        ["studies", study, "revisions", number, "findings", finding, "heatmap"] => Ok(FindingName {
+        ["studies", study, "revisions", number, "findings", finding] => Ok(FindingName {
             study: uid(field, study)?,
             revision: revision(field, number)?,
             finding: uid(field, finding)?,
         }),
-        _ => Err(bad(field, "must be studies/{study}/revisions/{revision}/findings/{finding}/heatmap")),
+        _ => Err(bad(field, what)),
     }
 }
 
@@ -90,6 +116,14 @@ pub(super) fn of_heatmap(study: &Uid, revision: u32, finding: &Uid) -> String {
     format!("{}/heatmap", of_finding(study, revision, finding))
 }
 
+pub(super) fn of_key_heatmap(study: &Uid, revision: u32, finding: &Uid, key_image: u32) -> String {
+    format!("{}/keyImages/{key_image}/heatmap", of_finding(study, revision, finding))
+}
+
+pub(super) fn of_segmentation(study: &Uid, revision: u32, finding: &Uid) -> String {
+    format!("{}/segmentation", of_finding(study, revision, finding))
+}
+
 pub(super) fn of_model(model: &str) -> String {
     format!("models/{model}")
 }
@@ -99,9 +133,13 @@ fn uid(field: &str, text: &str) -> Result<Uid> {
 }
 
 fn revision(field: &str, text: &str) -> Result<u32> {
+    number(field, "a revision", text)
+}
+
+fn number(field: &str, what: &str, text: &str) -> Result<u32> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err(bad(field, "holds a revision that is not a number from 1 on")),
+        _ => Err(bad(field, format!("holds {what} that is not a number from 1 on"))),
     }
 }
 
@@ -115,8 +153,12 @@ mod tests {
         assert_eq!(study("name", &of_study(&study_uid)), Ok(study_uid.clone()));
         let read = report("name", &of_report(&study_uid, 3));
         assert_eq!(read, Ok(StudyName { study: study_uid.clone(), revision: Some(3) }));
+        let wanted = FindingName { study: study_uid.clone(), revision: 2, finding: finding.clone() };
         let read = heatmap("name", &of_heatmap(&study_uid, 2, &finding));
-        assert_eq!(read, Ok(FindingName { study: study_uid, revision: 2, finding }));
+        assert_eq!(read, Ok(HeatmapName { finding: wanted.clone(), key_image: None }));
+        let read = heatmap("name", &of_key_heatmap(&study_uid, 2, &finding, 3));
+        assert_eq!(read, Ok(HeatmapName { finding: wanted.clone(), key_image: Some(3) }));
+        assert_eq!(segmentation("name", &of_segmentation(&study_uid, 2, &finding)), Ok(wanted));
         assert_eq!(model("name", &of_model("chest")), Ok("chest"));
     }
 
@@ -131,5 +173,8 @@ mod tests {
         assert!(study("name", "studies/1.2/revisions/1").is_err());
         assert!(report("name", "studies/1.2").is_err());
         assert!(model("name", "models/a/b").is_err());
+        assert!(heatmap("name", "studies/1.2/revisions/1/findings/1.3/keyImages/0/heatmap").is_err());
+        assert!(heatmap("name", "studies/1.2/revisions/1/findings/1.3/segmentation").is_err());
+        assert!(segmentation("name", "studies/1.2/revisions/1/findings/1.3/keyImages/1/segmentation").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The client of `overread.v1` that the command line uses: plain values in and out, none of the transport's types.
 //!
-//! In: a server's URL and instances.   Out: receipts, events, reports, heatmaps as the core's own types.
+//! In: a server's URL and instances.   Out: receipts, events, reports, heatmaps, segmentations as the core's own types.
 //! What a newer server says beyond this build's knowledge is passed over or read as its nearest known value.
 mod read;
 mod upload;
@@ -14,11 +14,12 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{name, serve::MESSAGE_BYTES_MAX, status, v1};
+use super::{name, series, serve::MESSAGE_BYTES_MAX, status, v1};
 use crate::{
     error::{Code, Error, Result, Subject},
     finding::{Finding, NotAnalysed, Report},
     ledger::State,
+    pixel::{Affine, SliceSource},
     uid::Uid,
 };
 use upload::Upload;
@@ -28,6 +29,8 @@ const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// A server that names a larger heatmap is not believed: 64 megapixels of float32.
 const HEATMAP_BYTES_MAX: u64 = 256 << 20;
+/// The same of a segmentation: 8192 slices of 512 x 512.
+const SEGMENTATION_BYTES_MAX: u64 = 2 << 30;
 
 /// A connection to a server. Clones share it.
 #[derive(Debug, Clone)]
@@ -99,6 +102,8 @@ pub enum Event {
     Finding(Box<Finding>),
     /// A heatmap can be fetched.
     Heatmap { name: String },
+    /// A segmentation can be fetched.
+    Segmentation { name: String },
     /// The report is complete: the last event of a revision.
     Reported,
     /// The revision was put aside: its last event.
@@ -154,6 +159,8 @@ pub struct Choice {
     pub version: String,
     /// Instances that it reads.
     pub instances: Vec<String>,
+    /// Series that it reads as volumes, once for each volume.
+    pub series: Vec<String>,
     /// Instances that it does not read, by which clause.
     pub rejections: Vec<NotAnalysed>,
 }
@@ -197,6 +204,28 @@ pub struct Heatmap {
     pub bytes: Bytes,
 }
 
+/// How a segmentation is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentationFormat {
+    /// A NIfTI-1 file.
+    Nifti,
+    /// A byte a voxel, 0 or 1, slices by rows by columns of the source series.
+    Bytes,
+}
+
+/// A segmentation in the geometry of its source series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segmentation {
+    /// Slices, rows, columns.
+    pub size: [u32; 3],
+    /// The frames of the slices, in their order.
+    pub sources: Vec<SliceSource>,
+    /// From (column, row, slice) to patient coordinates in mm, LPS.
+    pub affine: Affine,
+    /// As the format says.
+    pub bytes: Bytes,
+}
+
 impl Client {
     /// Connects to `url`, for example `http://127.0.0.1:7410`.
     ///
@@ -236,37 +265,73 @@ impl Client {
         read::report(answer.into_inner().report.ok_or_else(read::incomplete)?)
     }
 
-    /// The heatmap of a finding. Errors: `NotFound` where there is none (yet).
+    /// The heatmap of a finding, of a series that of its first key slice. Errors: `NotFound` where there is none (yet).
     pub async fn heatmap(&self, study: &Uid, revision: u32, finding: &Uid, format: HeatmapFormat) -> Result<Heatmap> {
+        self.fetch_heatmap(name::of_heatmap(study, revision, finding), format).await
+    }
+
+    /// The heatmap of a key slice, counted from 1 in the finding's order. Errors: `NotFound` where there is none (yet).
+    pub async fn key_heatmap(
+        &self,
+        study: &Uid,
+        revision: u32,
+        (finding, key_image): (&Uid, u32),
+        format: HeatmapFormat,
+    ) -> Result<Heatmap> {
+        self.fetch_heatmap(name::of_key_heatmap(study, revision, finding, key_image), format).await
+    }
+
+    async fn fetch_heatmap(&self, name: String, format: HeatmapFormat) -> Result<Heatmap> {
         use v1::get_heatmap_response::Part;
         let format = match format {
             HeatmapFormat::OverlayPng => v1::HeatmapFormat::OverlayPng,
             HeatmapFormat::MapPng => v1::HeatmapFormat::MapPng,
             HeatmapFormat::Float32 => v1::HeatmapFormat::Float32,
         };
-        let name = name::of_heatmap(study, revision, finding);
         let mut stub = self.findings();
         let asked = v1::GetHeatmapRequest { name, format: format.into() };
         let mut parts = stub.get_heatmap(asked).await.map_err(failed)?.into_inner();
         let Some(Part::Header(header)) = next(&mut parts).await?.and_then(|message| message.part) else {
             return Err(read::incomplete());
         };
-        if header.size_bytes > HEATMAP_BYTES_MAX {
-            return Err(Error::new(Code::TooLarge, "the heatmap is larger than this client takes"));
-        }
-        let mut bytes = BytesMut::new();
+        let mut body = Body::of(header.size_bytes, HEATMAP_BYTES_MAX)?;
         while let Some(message) = next(&mut parts).await? {
             if let Some(Part::Chunk(chunk)) = message.part {
-                bytes.extend_from_slice(&chunk);
-            }
-            if bytes.len() as u64 > header.size_bytes {
-                return Err(read::incomplete());
+                body.push(&chunk)?;
             }
         }
-        if (bytes.len() as u64) < header.size_bytes {
+        Ok(Heatmap { rows: header.rows, columns: header.columns, bytes: body.whole()? })
+    }
+
+    /// The segmentation of a finding. Errors: `NotFound` where there is none (yet).
+    pub async fn segmentation(
+        &self,
+        study: &Uid,
+        revision: u32,
+        finding: &Uid,
+        format: SegmentationFormat,
+    ) -> Result<Segmentation> {
+        use v1::get_segmentation_response::Part;
+        let format = match format {
+            SegmentationFormat::Nifti => v1::SegmentationFormat::Nifti,
+            SegmentationFormat::Bytes => v1::SegmentationFormat::Bytes,
+        };
+        let name = name::of_segmentation(study, revision, finding);
+        let asked = v1::GetSegmentationRequest { name, format: format.into() };
+        let mut stub = self.findings();
+        let mut parts = stub.get_segmentation(asked).await.map_err(failed)?.into_inner();
+        let Some(Part::Header(header)) = next(&mut parts).await?.and_then(|message| message.part) else {
             return Err(read::incomplete());
+        };
+        let mut body = Body::of(header.size_bytes, SEGMENTATION_BYTES_MAX)?;
+        while let Some(message) = next(&mut parts).await? {
+            if let Some(Part::Chunk(chunk)) = message.part {
+                body.push(&chunk)?;
+            }
         }
-        Ok(Heatmap { rows: header.rows, columns: header.columns, bytes: bytes.freeze() })
+        let sources = series::read_sources(&header.sources).ok_or_else(read::incomplete)?;
+        let (size, affine) = ([header.slices, header.rows, header.columns], read::affine(&header.affine)?);
+        Ok(Segmentation { size, sources, affine, bytes: body.whole()? })
     }
 
     /// All studies, newest first, page by page until the last.
@@ -326,6 +391,31 @@ impl Analysis {
             }
         }
         Ok(None)
+    }
+}
+
+/// Bytes that come in chunks; never more than were announced.
+struct Body {
+    bytes: BytesMut,
+    announced: u64,
+}
+
+impl Body {
+    /// Errors: `TooLarge`.
+    fn of(announced: u64, bytes_max: u64) -> Result<Body> {
+        if announced > bytes_max {
+            return Err(Error::new(Code::TooLarge, "what was asked for is larger than this client takes"));
+        }
+        Ok(Body { bytes: BytesMut::new(), announced })
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        self.bytes.extend_from_slice(chunk);
+        if self.bytes.len() as u64 > self.announced { Err(read::incomplete()) } else { Ok(()) }
+    }
+
+    fn whole(self) -> Result<Bytes> {
+        if self.bytes.len() as u64 == self.announced { Ok(self.bytes.freeze()) } else { Err(read::incomplete()) }
     }
 }
 

@@ -2,9 +2,12 @@
 use super::{Choice, Event, Explanation, Outcome, Receipt, Study, StudyEvent, Target, Update};
 use crate::{
     error::{Code, Error, Result, Subject, TABLE},
-    finding::{self, CodedConcept, Finding, NotAnalysed, OperatingPoint, Provenance, Region, Report},
-    gate::grpc::v1,
+    finding::{
+        self, CodedConcept, Finding, KeySlice, NotAnalysed, OfSeries, OperatingPoint, Provenance, Region, Report,
+    },
+    gate::grpc::{series, v1},
     ledger::State,
+    pixel::{Affine, SliceSource},
     uid::Uid,
 };
 
@@ -111,6 +114,7 @@ fn body(body: v1::event::Body) -> Result<Option<Event>> {
         B::ProgressMade(made) => Event::Progress { model: model_name(&made.model), done: made.done, total: made.total },
         B::FindingMade(made) => Event::Finding(Box::new(finding(made.finding.ok_or_else(incomplete)?)?)),
         B::HeatmapCompleted(completed) => Event::Heatmap { name: completed.heatmap },
+        B::SegmentationCompleted(completed) => Event::Segmentation { name: completed.segmentation },
         B::ReportCompleted(_) => Event::Reported,
         B::StudyQuarantined(aside) => Event::Quarantined(not_analysed(aside.reason.unwrap_or_default())),
         B::StudyRefused(_) => Event::Refused,
@@ -125,8 +129,13 @@ fn finding(message: v1::Finding) -> Result<Finding> {
         v1::FindingOutcome::Indeterminate => finding::Outcome::Indeterminate,
         v1::FindingOutcome::Unspecified => return Err(incomplete()),
     };
+    let of_series = of_series(&message)?;
+    let own = match of_series.as_ref().and_then(|of| of.key_slices.first()) {
+        Some(key) => Some(key.source.clone()),
+        None => message.sources.first().map(source).transpose()?,
+    };
+    let own = own.ok_or_else(incomplete)?;
     let code = message.code.ok_or_else(incomplete)?;
-    let source = message.sources.into_iter().next().ok_or_else(incomplete)?;
     let made = message.provenance.ok_or_else(incomplete)?;
     Ok(Finding {
         uid: uid(&message.uid)?,
@@ -139,10 +148,11 @@ fn finding(message: v1::Finding) -> Result<Finding> {
             .map(|point| OperatingPoint { sensitivity: point.sensitivity, specificity: point.specificity }),
         outcome,
         experimental: message.experimental,
-        sop_instance: uid(&source.sop_instance_uid)?,
-        frame_number: source.frame_numbers.first().copied().unwrap_or(1),
-        region: message.region.map(|r| Region { left: r.left, top: r.top, right: r.right, bottom: r.bottom }),
+        sop_instance: own.sop_instance,
+        frame_number: own.frame_number,
+        region: message.region.map(region),
         heatmap: (!message.heatmap.is_empty()).then_some(message.heatmap),
+        of_series,
         provenance: Provenance {
             model: model_name(&made.model),
             version: made.version,
@@ -153,6 +163,46 @@ fn finding(message: v1::Finding) -> Result<Finding> {
             inference_us: micros(made.inference_duration.unwrap_or_default()),
         },
     })
+}
+
+/// The part about a series. Names of artifacts are their resource names.
+fn of_series(message: &v1::Finding) -> Result<Option<OfSeries>> {
+    let Some(series) = uid_if_any(&message.series_instance_uid)? else { return Ok(None) };
+    Ok(Some(OfSeries {
+        series,
+        sources: series::read_sources(&message.sources).ok_or_else(incomplete)?,
+        key_slices: message.key_images.iter().map(key_slice).collect::<Result<_>>()?,
+        measured: series::read_measurements(message.measurements.clone()),
+        segmentation: (!message.segmentation.is_empty()).then(|| message.segmentation.clone()),
+    }))
+}
+
+fn key_slice(message: &v1::KeyImage) -> Result<KeySlice> {
+    Ok(KeySlice {
+        slice: message.slice.saturating_sub(1),
+        source: source(message.source.as_ref().ok_or_else(incomplete)?)?,
+        probability: message.probability,
+        region: message.region.map(region),
+        heatmap: (!message.heatmap.is_empty()).then(|| message.heatmap.clone()),
+    })
+}
+
+fn source(message: &v1::SourceImage) -> Result<SliceSource> {
+    let frame_number = message.frame_numbers.first().copied().unwrap_or(1);
+    Ok(SliceSource { sop_instance: uid(&message.sop_instance_uid)?, frame_number })
+}
+
+fn region(message: v1::Region) -> Region {
+    Region { left: message.left, top: message.top, right: message.right, bottom: message.bottom }
+}
+
+/// 16 numbers, row by row, the last row 0 0 0 1.
+pub(super) fn affine(numbers: &[f64]) -> Result<Affine> {
+    let (rows, last) = numbers.as_chunks::<4>();
+    match rows {
+        [x, y, z, [0.0, 0.0, 0.0, 1.0]] if last.is_empty() => Ok(Affine { rows: [*x, *y, *z] }),
+        _ => Err(incomplete()),
+    }
 }
 
 fn micros(duration: prost_types::Duration) -> u64 {
@@ -167,6 +217,11 @@ pub(super) fn report(message: v1::Report) -> Result<Report> {
         revision: message.revision,
         findings: message.findings.into_iter().map(finding).collect::<Result<_>>()?,
         not_analysed: message.not_analysed.into_iter().map(not_analysed).collect(),
+        volumes: message
+            .volumes
+            .iter()
+            .map(|v| series::read_volume(v).ok_or_else(incomplete))
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -209,6 +264,7 @@ fn choice(message: v1::ModelChoice) -> Choice {
         model: model_name(&message.model),
         version: message.version,
         instances: message.sop_instance_uids,
+        series: message.series_instance_uids,
         rejections: message.rejections.into_iter().map(not_analysed).collect(),
     }
 }
