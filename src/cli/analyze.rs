@@ -36,6 +36,7 @@ const READ_AHEAD: usize = 2;
 Examples:
   overread analyze chest.dcm                       analyse one file here, without a server
   overread analyze /archive/2024 --out results     a folder: grouped by study, results/report.json and overlays
+  overread analyze head-ct/ --overlays pictures    a series: the key slices of each finding as pictures
   overread analyze chest.dcm --server http://127.0.0.1:7410 --format json
 
 Exit status: 0 something was analysed, 1 failure, 2 wrong usage, 3 nothing could be analysed (the reasons are shown).
@@ -47,9 +48,12 @@ pub(super) struct AnalyzeArgs {
     /// A running server; without it one is started for this call, and its data are thrown away afterwards
     #[arg(long, value_name = "URL", env = "OVERREAD_SERVER")]
     server: Option<String>,
-    /// Write report.json and one overlay PNG per finding looked for into this folder
+    /// Write report.json, and overlay PNGs as --overlays does, into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write one overlay PNG per finding looked for, of a series one per key slice, into this folder
+    #[arg(long, value_name = "DIR")]
+    overlays: Option<PathBuf>,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -62,6 +66,13 @@ pub(super) struct AnalyzeArgs {
     /// Without --server: any key of the configuration, for example `--set infer.device=cpu`
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", conflicts_with = "server")]
     set: Vec<String>,
+}
+
+impl AnalyzeArgs {
+    /// Where overlays go.
+    fn pictures(&self) -> Option<&Path> {
+        self.overlays.as_deref().or(self.out.as_deref())
+    }
 }
 
 /// How the outcome is printed.
@@ -87,7 +98,7 @@ async fn analyze(args: &AnalyzeArgs) -> Result<Outcome> {
     let gathered = gather(&args.paths, || looking.inc(1))?;
     looking.finish_and_clear();
     let outcome = match &args.server {
-        Some(url) => analyze_at(url, gathered, args.out.as_deref()).await?,
+        Some(url) => analyze_at(url, gathered, args.pictures()).await?,
         None => analyze_here(args, gathered).await?,
     };
     if let Some(out) = &args.out {
@@ -122,12 +133,12 @@ async fn analyze_here(args: &AnalyzeArgs, gathered: Gathered) -> Result<Outcome>
     let loading = spinner("loading models");
     let server = Server::start(config).await?;
     loading.finish_and_clear();
-    let outcome = analyze_at(&format!("http://{}", server.address), gathered, args.out.as_deref()).await;
+    let outcome = analyze_at(&format!("http://{}", server.address), gathered, args.pictures()).await;
     server.stop().await?;
     outcome
 }
 
-async fn analyze_at(url: &str, gathered: Gathered, out: Option<&Path>) -> Result<Outcome> {
+async fn analyze_at(url: &str, gathered: Gathered, pictures: Option<&Path>) -> Result<Outcome> {
     let client = Client::connect(url).await?;
     let bar = progress(gathered.values().map(Vec::len).sum());
     let mut outcome = Outcome::default();
@@ -135,8 +146,8 @@ async fn analyze_at(url: &str, gathered: Gathered, out: Option<&Path>) -> Result
         let mut call = one_call(&client, files, &bar).await?;
         for study in &mut call.studies {
             study.complete(&client).await?;
-            if let Some(out) = out {
-                overlays::write(&client, out, study).await?;
+            if let Some(folder) = pictures {
+                overlays::write(&client, folder, study).await?;
             }
         }
         outcome.add(call);
@@ -208,6 +219,7 @@ fn note(bar: &ProgressBar, event: &Event) {
         | Event::NotAnalysed { .. }
         | Event::Progress { .. }
         | Event::Heatmap { .. }
+        | Event::Segmentation { .. }
         | Event::Reported
         | Event::Quarantined(_)
         | Event::Refused

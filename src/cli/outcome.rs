@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Code, Error, Result},
-    finding::{self, Finding, NotAnalysed, Report},
+    finding::{self, Finding, NotAnalysed, ReadVolume, Report},
     gate::grpc::client::{self, Client, Event},
     ledger::State,
     uid::Uid,
@@ -61,8 +61,9 @@ pub(super) struct StudyOutcome {
     pub(super) state: State,
     pub(super) findings: Vec<Finding>,
     pub(super) not_analysed: Vec<NotAnalysed>,
-    /// Files written, in the order of `findings`.
-    pub(super) overlays: Vec<Option<PathBuf>>,
+    pub(super) volumes: Vec<ReadVolume>,
+    /// Files written for each of `findings`; of a series one for each key slice with a map, in their order.
+    pub(super) overlays: Vec<Vec<PathBuf>>,
 }
 
 impl StudyOutcome {
@@ -76,6 +77,7 @@ impl StudyOutcome {
                 state: State::Sealed,
                 findings: Vec::new(),
                 not_analysed: Vec::new(),
+                volumes: Vec::new(),
                 overlays: Vec::new(),
             });
             studies.len() - 1
@@ -83,10 +85,17 @@ impl StudyOutcome {
         &mut studies[index]
     }
 
-    /// The images that have findings, in the order of their UIDs and frames: their numbers in tables and file names.
+    /// The single images that have findings, in the order of their UIDs and frames: their numbers in tables and file names.
     pub(super) fn images(&self) -> Vec<(&Uid, u32)> {
-        let images: BTreeSet<_> = self.findings.iter().map(|f| (&f.sop_instance, f.frame_number)).collect();
+        let single = self.findings.iter().filter(|f| f.of_series.is_none());
+        let images: BTreeSet<_> = single.map(|f| (&f.sop_instance, f.frame_number)).collect();
         images.into_iter().collect()
+    }
+
+    /// The series that have findings, in the order of their UIDs: their numbers in tables and file names.
+    pub(super) fn series(&self) -> Vec<&Uid> {
+        let series: BTreeSet<_> = self.findings.iter().filter_map(|f| Some(&f.of_series.as_ref()?.series)).collect();
+        series.into_iter().collect()
     }
 
     /// What an event says of the state; findings and reasons are read from the report at the end.
@@ -102,6 +111,7 @@ impl StudyOutcome {
             | Event::Progress { .. }
             | Event::Finding(_)
             | Event::Heatmap { .. }
+            | Event::Segmentation { .. }
             | Event::Deleted => {}
         }
     }
@@ -115,6 +125,7 @@ impl StudyOutcome {
         let report = client.report(&self.study, Some(self.revision)).await?;
         self.findings = report.findings;
         self.not_analysed = report.not_analysed;
+        self.volumes = report.volumes;
         Ok(())
     }
 
@@ -124,13 +135,16 @@ impl StudyOutcome {
             revision: self.revision,
             findings: self.findings.clone(),
             not_analysed: self.not_analysed.clone(),
+            volumes: self.volumes.clone(),
         };
         let mut value: Value = serde_json::from_str(&finding::report_to_json(&report)?)
             .map_err(|_| Error::internal("a report could not be written as JSON"))?;
         value["state"] = json!(self.state.name());
         if let Some(findings) = value["findings"].as_array_mut() {
-            for (finding, overlay) in findings.iter_mut().zip(&self.overlays) {
-                finding["overlay"] = json!(overlay.as_ref().map(|path| path.display().to_string()));
+            for (finding, overlays) in findings.iter_mut().zip(&self.overlays) {
+                let paths: Vec<_> = overlays.iter().map(|path| path.display().to_string()).collect();
+                finding["overlay"] = json!(paths.first());
+                finding["overlays"] = json!(paths);
             }
         }
         Ok(value)

@@ -3,12 +3,15 @@ use std::fmt::Write;
 
 use super::outcome::{Outcome, SentFile, StudyOutcome};
 use crate::{
-    finding::{self, Finding, NotAnalysed},
+    finding::{self, Finding, NotAnalysed, OfSeries, Quantity, ReadVolume},
     gate::grpc::client::{Explanation, Target},
+    uid::Uid,
 };
 
 /// Cells of the bar that shows a probability.
 const BAR_CELLS: usize = 20;
+/// Parts of a segmentation listed one by one.
+const PARTS_LISTED: u32 = 3;
 /// Refused files listed one by one; beyond, a line counts the rest (report.json has all).
 const REFUSED_LISTED: usize = 20;
 
@@ -31,9 +34,14 @@ fn study_block(text: &mut String, study: &StudyOutcome) {
         let width = study.findings.iter().map(|f| words(&f.label).len()).max().unwrap_or(0).max("finding".len());
         let _ =
             writeln!(text, "  {:width$}  probability{:gap$}  threshold  outcome", "finding", "", gap = BAR_CELLS - 6);
+        let series = study.series();
         for finding in &study.findings {
             finding_line(text, finding, width);
+            if let Some(of) = &finding.of_series {
+                series_lines(text, of, series.iter().position(|series| **series == of.series).map_or(0, |at| at + 1));
+            }
         }
+        study.volumes.iter().for_each(|volume| volume_line(text, volume, &series));
         models_line(text, &study.findings);
     }
     for entry in &study.not_analysed {
@@ -57,6 +65,47 @@ fn finding_line(text: &mut String, finding: &Finding, width: usize) {
             finding::Outcome::Indeterminate => "indeterminate",
         },
     );
+}
+
+/// Which slices show a finding, and how large it is.
+fn series_lines(text: &mut String, of: &OfSeries, number: usize) {
+    let key_slices: Vec<String> =
+        of.key_slices.iter().map(|key| format!("{} ({:.2})", key.slice + 1, key.probability)).collect();
+    let slices = of.sources.len();
+    let _ = match key_slices.is_empty() {
+        true => writeln!(text, "    series {number}, {slices} slices"),
+        false => writeln!(text, "    series {number}, {slices} slices; look at {}", key_slices.join(", ")),
+    };
+    if let Some(volume) = of.leading(Quantity::Volume) {
+        let parts = of.measured.iter().map(|measured| measured.part).max().unwrap_or(0);
+        let listed: Vec<String> = (1..=parts.min(PARTS_LISTED)).filter_map(|part| part_words(of, part)).collect();
+        let rest = if parts > PARTS_LISTED { format!(" and {} more", parts - PARTS_LISTED) } else { String::new() };
+        let _ = writeln!(text, "    {volume:.1} mL in all: {}{rest}", listed.join("; "));
+    }
+}
+
+/// `12.3 mL, 34 mm at (-10, 20, 30)`: volume, longest diameter in a slice, centroid (left, posterior, superior).
+fn part_words(of: &OfSeries, part: u32) -> Option<String> {
+    let values = |quantity| {
+        let found = of.measured.iter().find(|measured| measured.quantity == quantity && measured.part == part);
+        found.map(|measured| measured.values.as_slice())
+    };
+    match (values(Quantity::Volume)?, values(Quantity::LongestAxialDiameter)?, values(Quantity::Centroid)?) {
+        ([volume], [diameter], [left, posterior, superior]) => {
+            Some(format!("{volume:.1} mL, {diameter:.0} mm at ({left:.0}, {posterior:.0}, {superior:.0}) mm"))
+        }
+        _ => None,
+    }
+}
+
+/// A series that was read, and with which defects.
+fn volume_line(text: &mut String, volume: &ReadVolume, series: &[&Uid]) {
+    let number = series.iter().position(|known| **known == volume.series).map_or(0, |index| index + 1);
+    let ([slices, rows, columns], [gap, ..]) = (volume.size, volume.spacing);
+    let _ = writeln!(text, "  series {number}: {}, {slices} x {rows} x {columns}, {gap:.2} mm apart", volume.series);
+    for defect in &volume.warnings {
+        let _ = writeln!(text, "    warning {}: {}", defect.name(), defect.row().means);
+    }
 }
 
 /// `████████····|·······`: the filled part is the probability, the stroke the threshold.
@@ -145,6 +194,9 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
         target_line(&mut text, target);
     }
     for choice in &explanation.choices {
+        for series in &choice.series {
+            let _ = writeln!(text, "  {} reads series {series}", choice.model);
+        }
         for rejection in &choice.rejections {
             let _ = writeln!(
                 text,
