@@ -1,4 +1,5 @@
 //! Makes small DICOM objects byte by byte (explicit VR little endian), valid by default, broken on request.
+use super::ct::Place;
 
 /// A single-frame CR image; every field may be changed before `bytes`.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct Cr {
     pub photometric: String,
     /// 12 of 16 bits, row-major.
     pub pixels: Vec<u16>,
+    /// Where it lies in the patient; empty for a projection.
+    pub place: Place,
     /// Inserted as they are, in group order before the pixel group: more attributes, or broken ones.
     pub extra: Vec<u8>,
 }
@@ -46,6 +49,7 @@ pub fn cr(rows: u16, columns: u16, seed: u64) -> Cr {
         image_type: "ORIGINAL\\PRIMARY".into(),
         photometric: "MONOCHROME2".into(),
         pixels: chest_pixels(rows, columns, seed),
+        place: Place::default(),
         extra: Vec::new(),
     }
 }
@@ -78,10 +82,12 @@ impl Cr {
             text(0x0018, 0x5101, "CS", &self.view_position),
             text(0x0020, 0x000D, "UI", &self.study),
             text(0x0020, 0x000E, "UI", &self.series),
+            self.place.frame.clone(),
             word(0x0002, 1),
             text(0x0028, 0x0004, "CS", &self.photometric),
             word(0x0010, self.rows),
             word(0x0011, self.columns),
+            self.place.spacing.clone(),
             word(0x0100, 16),
             word(0x0101, 12),
             word(0x0102, 11),

@@ -8,6 +8,7 @@
     reason = "a test may fail where it stands"
 )]
 pub mod corpus;
+pub mod ct;
 pub mod dicom;
 pub mod page;
 pub mod server;
