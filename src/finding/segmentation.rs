@@ -33,7 +33,7 @@ impl Segmentation {
         }
         // Slices are counted by frames, rows and columns are 16-bit attributes.
         let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Segmentation { size: [side(slices), side(rows), side(columns)], affine: affine.clone(), bits }
+        Segmentation { size: [side(slices), side(rows), side(columns)], affine: *affine, bits }
     }
 
     /// Slices, rows, columns.
