@@ -273,6 +273,38 @@ fn undecodable(scan: &Scan, index: u16) -> Vec<u8> {
     part10("1.2.840.10008.1.2.5", &made.sop_class, &made.sop_instance, &dataset)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_that_a_crash_cut_off_is_read_again_as_it_was_planned() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let data = home.path().join("data");
+    let chest = with_ball(5);
+    let process = server::start(&data, &models(), &[]);
+    let client = Client::connect(&process.url).await.expect("the server answers");
+    let (sender, receiver) = mpsc::channel(12);
+    for file in chest.files() {
+        sender.send(Bytes::from(file)).await.expect("there is room");
+    }
+    drop(sender);
+    let mut analysis = client.analyze(receiver).await.expect("the call begins");
+    while let Some(update) = analysis.next().await.expect("the call goes on") {
+        if matches!(update, Update::Event(event) if matches!(event.event, Event::TargetStarted { .. })) {
+            break;
+        }
+    }
+    process.kill();
+
+    let process = server::start(&data, &models(), &[]);
+    let client = Client::connect(&process.url).await.expect("the server answers");
+    // Sent again: nothing is stored twice, and the call ends with the report.
+    analyze(&client, chest.files()).await;
+    let report = report(&client, &chest.study).await;
+    assert_eq!(report.not_analysed, []);
+    let labels: Vec<&str> = report.findings.iter().map(|finding| finding.label.as_str()).collect();
+    assert_eq!((labels, report.volumes.len()), (vec!["bright", "bright_body"], 1));
+    check_segmentation(&client, &chest, &report).await;
+    assert!(process.terminate().success());
+}
+
 #[test]
 fn the_command_line_shows_key_slices_and_measures_and_writes_a_picture_of_each() {
     let home = tempfile::tempdir().expect("a temporary folder");
