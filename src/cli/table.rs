@@ -79,7 +79,8 @@ fn series_lines(text: &mut String, of: &OfSeries, number: usize) {
     if let Some(volume) = of.leading(Quantity::Volume) {
         let parts = of.measured.iter().map(|measured| measured.part).max().unwrap_or(0);
         let listed: Vec<String> = (1..=parts.min(PARTS_LISTED)).filter_map(|part| part_words(of, part)).collect();
-        let rest = if parts > PARTS_LISTED { format!(" and {} more", parts - PARTS_LISTED) } else { String::new() };
+        // How many there are is not told: only the largest are measured one by one.
+        let rest = if parts > PARTS_LISTED { "; and smaller ones" } else { "" };
         let _ = writeln!(text, "    {volume:.1} mL in all: {}{rest}", listed.join("; "));
     }
 }
