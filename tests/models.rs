@@ -139,6 +139,57 @@ fn a_dropped_in_model_serves_and_returns_logits_and_maps() {
     assert_eq!((info.device.as_str(), info.batch), ("cpu", 1));
 }
 
+/// A network that returns a dictionary, of which the manifest names two tensors and, of three channels, two.
+#[test]
+fn a_dictionary_is_read_by_its_keys_and_what_does_not_fit_says_what_would() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/returns/tiny-dictionary");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let to = dir.path().join("tiny-dictionary");
+    fs::create_dir_all(to.join("golden")).expect("a folder");
+    for file in ["model.toml", "card.md", "weights.pt", "golden/self_test_logits.npy"] {
+        fs::copy(from.join(file), to.join(file)).expect("a copy");
+    }
+    let start = || {
+        let (models, refused) = model::discover(dir.path());
+        assert!(refused.is_empty(), "{refused:?}");
+        let (pool, refused) = Pool::start(&config(), &models).expect("a pool");
+        (models, pool, refused.into_iter().next().map(|(_, error)| error.detail))
+    };
+    let (models, pool, refused) = start();
+    assert_eq!(refused, None);
+    let mut input = Array4::zeros((1, 1, 64, 64));
+    input.slice_mut(ndarray::s![.., .., ..16, ..16]).fill(16.0);
+    let (outputs, _) = runtime().block_on(pool.infer("tiny-dictionary", input, Class::Stat)).expect("outputs");
+    assert!(outputs.get("embedding").is_none(), "what is not named is not copied");
+    let readings = model::read_labels(&models[0].manifest, |role| outputs.get(role)).expect("as the manifest says");
+    // Logits 1, -1 and 0: the softmax of `bright`, whose calibration adds 0.5 to its log-odds.
+    let odds = 1.0f32.exp() / ((-1.0f32).exp() + 1.0) * 0.5f32.exp();
+    assert!((readings[0].probability - odds / (1.0 + odds)).abs() < 1e-6, "{}", readings[0].probability);
+    assert_eq!((readings.len(), readings[1].label.name.as_str()), (2, "dark"));
+
+    let (folder, manifest) = (to.clone(), to.join("model.toml"));
+    let text = fs::read_to_string(&manifest).expect("a text file");
+    for (from, to, named) in [
+        (
+            "logits = \"cls\"",
+            "logits = \"class\"",
+            "for the role logits; it is a dictionary with the keys \"embedding\", \"cam\", \"cls\"",
+        ),
+        ("{ logits = \"cls\", maps = \"cam\" }", "[\"logits\", \"maps\"]", "no tensor at place 0 for the role logits"),
+        ("maps = \"cam\"", "maps = \"embedding\"", "\"maps\" is 1 x 4096; it must be N x any x any x any"),
+        ("channel = 1", "channel = 7", "a label names channel 7"),
+        ("channel = 0\n", "", "all labels name their channel, or none"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        fs::write(&manifest, text.replacen(from, to, 1)).expect("written");
+        let said = match model::open(&folder) {
+            Err(error) => error.detail,
+            Ok(_) => start().2.expect("refused"),
+        };
+        assert!(said.contains(named), "{named:?} is not in {said:?}");
+    }
+}
+
 #[test]
 fn a_model_that_answers_its_example_differently_is_refused_and_the_others_serve() {
     let dir = models_dir(&["a", "b"]);

@@ -144,10 +144,10 @@ impl Loaded {
     /// The tensors that the manifest names, copied out.
     fn named(&self, returned: &IValue) -> Result<Vec<(Role, ArrayD<f32>)>> {
         let named = |(role, slot): &(Role, Slot)| {
-            let tensor = find(returned, slot).ok_or_else(|| not_as_said(&format!("{} {role}", describe(slot))))?;
-            copy_out(tensor)
-                .map(|array| (*role, array))
-                .map_err(|_| not_as_said("an output is no dense tensor of numbers"))
+            let missing = || not_as_said(&format!("{} {role}; it is {}", describe(slot), outline(returned)));
+            let tensor = find(returned, slot).ok_or_else(missing)?;
+            let odd = |_| not_as_said("an output is no dense tensor of numbers");
+            copy_out(tensor).map(|array| (*role, array)).map_err(odd)
         };
         self.outputs.iter().map(named).collect()
     }
@@ -175,6 +175,23 @@ fn describe(slot: &Slot) -> String {
     match slot {
         Slot::Index(index) => format!("there is no tensor at place {index} for the role"),
         Slot::Key(key) => format!("there is no tensor under the key \"{key}\" for the role"),
+    }
+}
+
+/// What a network returned, in words.
+fn outline(returned: &IValue) -> String {
+    match returned {
+        IValue::Tensor(_) => "a bare tensor".to_owned(),
+        IValue::Tuple(values) | IValue::GenericList(values) => format!("a tuple or list of {}", values.len()),
+        IValue::TensorList(tensors) => format!("a list of {} tensors", tensors.len()),
+        IValue::GenericDict(entries) => {
+            let key = |(name, _): &(IValue, IValue)| match name {
+                IValue::String(name) => format!("\"{name}\""),
+                _ => "no text".to_owned(),
+            };
+            format!("a dictionary with the keys {}", entries.iter().map(key).collect::<Vec<_>>().join(", "))
+        }
+        _ => "neither a tensor nor a tuple, list or dictionary of tensors".to_owned(),
     }
 }
 
