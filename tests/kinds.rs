@@ -293,3 +293,69 @@ fn flat_inverted_and_strange_series_are_refused_with_a_code() {
     assert!(outcome(|index| if index < 7 { 9.0 } else { 1.0 }).is_ok());
     assert_eq!(outcome(|index| if index < 9 { 9.0 } else { 1.0 }), Err(Code::OutOfDistribution));
 }
+
+/// A classifier of slices whose map is bright where the slice is, and a detector: what they say comes back to source pixels although
+/// the view is turned.
+fn turned() -> Volume {
+    let affine = affine([1, 0, 2], [-1.0, -1.0], [1.0, 1.5, 3.0], [0.05, -0.05]);
+    let size = [18, 28, 32];
+    let center = affine.to_patient([9.0, 16.0, 9.0]);
+    ball(size, affine, center, 9.0)
+}
+
+#[test]
+fn maps_and_boxes_of_a_turned_slice_lie_where_the_source_is_bright() {
+    let volume = turned();
+    let bright = |slice: usize| {
+        let plane = volume.values.index_axis(ndarray::Axis(0), slice).to_owned();
+        brightness(&plane.insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn()).0
+    };
+    let text = manifest("slices", SLICES, "[aggregate]\nrule = \"mean\"\nslices = 3\nkey_slices = 2");
+    let text = text.replace("segmentation", "multi-label").replace("[\"mask\"]", "[\"logits\", \"maps\"]");
+    let (mut read, inputs) = read(&model(&text.replace("activation = \"none\"", "")), volume.clone());
+    for (index, input) in inputs.iter().enumerate() {
+        let logit = ArrayD::from_elem(IxDyn(&[1, 1]), brightness(input).1 as f32 / 100.0);
+        read.take(index, |role| Some(if role == "logits" { logit.view() } else { input.view() })).expect("as said");
+    }
+    let reading = read.finish().expect("readings").remove(0);
+    let [first, second] = reading.key_slices.as_slice() else { panic!("{:?}", reading.key_slices) };
+    assert!(first.slice.abs_diff(9) <= 1 && first.slice.abs_diff(second.slice) > 1);
+    let map = first.map.as_ref().expect("a map");
+    let [left, top, width, height] = first.place.rectangle;
+    let middle = brightness(&map.clone().insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn()).0;
+    let at = [top + middle[1] * height / map.nrows() as f64, left + middle[2] * width / map.ncols() as f64];
+    let want = bright(first.slice);
+    assert!((at[0] - want[1]).abs() < 0.5 && (at[1] - want[2]).abs() < 0.5, "{at:?} {want:?}");
+}
+
+#[test]
+fn boxes_of_slices_come_back_as_boxes_of_source_voxels() {
+    let volume = turned();
+    let text = manifest("slices", SLICES, "").replace("segmentation", "detection");
+    let (mut read, inputs) = read(&model(&text.replace("[\"mask\"]", "[\"boxes\", \"scores\"]")), volume.clone());
+    for (index, input) in inputs.iter().enumerate() {
+        let (middle, total) = brightness(input);
+        let [_, row, column] = if total > 0.0 { middle } else { [0.0, 16.0, 16.0] }.map(|v| v as f32);
+        // x0 y0 x1 y1; twice, the second a little aside and less sure.
+        let corners = [column - 4.0, row - 2.0, column + 4.0, row + 2.0];
+        let boxes = [corners, corners.map(|v| v + 0.5)].concat();
+        let boxes = ArrayD::from_shape_vec(IxDyn(&[1, 2, 4]), boxes).expect("two boxes");
+        let sure = if total > 100.0 { 0.9 } else { 0.1 };
+        let scores = ArrayD::from_shape_vec(IxDyn(&[1, 2, 1]), vec![sure, sure - 0.05]).expect("two scores");
+        read.take(index, |role| Some(if role == "boxes" { boxes.view() } else { scores.view() })).expect("as said");
+    }
+    let reading = read.finish().expect("readings").remove(0);
+    assert!(!reading.boxes.is_empty() && (reading.probability - 0.9).abs() < 1e-6 && reading.mask.is_none());
+    for found in &reading.boxes {
+        assert!((found.high[0] - found.low[0] - 1.0).abs() < 1e-9, "one slice thick: {found:?}");
+        let plane = volume.values.index_axis(ndarray::Axis(0), found.low[0] as usize).to_owned();
+        let (want, _) = brightness(&plane.insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn());
+        for axis in [1, 2] {
+            let middle = (found.low[axis] + found.high[axis]) / 2.0;
+            assert!((middle - want[axis]).abs() < 0.3, "{found:?} {want:?}");
+        }
+        // The view's columns are the source's rows here: the long side of the box lies along them.
+        let side = |axis: usize, mm: f64| (found.high[axis] - found.low[axis]) * mm;
+        assert!(side(1, 1.5) > 1.5 * side(2, 1.0), "{found:?}");
+    }
+}

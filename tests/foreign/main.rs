@@ -136,18 +136,14 @@ fn meshnet_with_logits_of_three_tissues() {
     check_examples(&folder, &serving, None, 1e-3);
 }
 
+/// The example, then the whole way of a volume: turned, scaled, resampled, run, and back to source voxels; beside deepbet's own steps
+/// in torch.
 #[test]
-fn deepbet_saved_by_an_old_pytorch() {
+fn deepbet_saved_by_an_old_pytorch_finds_the_brain_of_a_real_t1_as_in_python() {
     let Some(folder) = folder("deepbet") else { return };
     let serving = serving(&folder);
     check_examples(&folder, &serving, Some(1), 2e-4);
-}
-
-/// The whole way of a volume: turned, scaled, resampled, run, and back to source voxels; beside deepbet's own steps in torch.
-#[test]
-fn the_brain_of_a_real_t1_is_the_one_that_python_finds() {
-    let Some(folder) = folder("deepbet") else { return };
-    let (model, pool) = serving(&folder);
+    let (model, pool) = serving;
     let t1 = shared().expect("a corpus").join("models/meshnet-tissue/t1.nii.gz");
     let mut read = SeriesRead::new(&model, nifti(&t1), 2).expect("a readable volume");
     for index in 0..read.count() {

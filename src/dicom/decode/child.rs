@@ -133,8 +133,8 @@ fn frame(ground: Ground, ask: &Ask, shared: &mut Shared) -> Result<Frame> {
 fn offer(frame: &Frame, shared: Option<&mut Shared>) -> Result<Decoded> {
     let (cell_bits, bytes) = match &frame.samples {
         Samples::Bits8(cells) => (8, &**cells),
-        Samples::Bits16(cells) => (16, bytemuck::cast_slice(&**cells)),
-        Samples::Bits32(cells) => (32, bytemuck::cast_slice(&**cells)),
+        Samples::Bits16(cells) => (16, bytemuck::cast_slice(cells)),
+        Samples::Bits32(cells) => (32, bytemuck::cast_slice(cells)),
         Samples::Floats(_) => return Err(Error::internal("a decoder of whole numbers gave floats")),
     };
     if let Some(shared) = shared {

@@ -106,7 +106,8 @@ fn sections(manifest: &Manifest) -> Result<(), Wrong> {
     }
     let Aggregate { rule, slices, .. } = Aggregate::default();
     let plain = manifest.aggregate.is_none_or(|own| (own.rule, own.slices) == (rule, slices));
-    if !plain && !(manifest.kind == Kind::Slices && classifies) {
+    let of_slices = manifest.kind == Kind::Slices && classifies;
+    if !plain && !of_slices {
         return wrong("aggregate", "rule and slices are for kind slices with task multi-label or multi-class");
     }
     if !series && manifest.task == Task::Detection {
@@ -151,7 +152,7 @@ fn values(manifest: &Manifest, windows: &[[f32; 2]], steps: &[Intensity]) -> Res
 
 fn channels(own: usize, stated: Option<usize>, mean: &PerChannel, std: &PerChannel) -> Result<(), Wrong> {
     let all = stated.unwrap_or(own);
-    if all % own != 0 {
+    if !all.is_multiple_of(own) {
         return wrong(
             "input.channels",
             format!("the recipe makes {own}; they can be repeated to a multiple of that, not to {all}"),

@@ -33,8 +33,8 @@ pub struct SeriesRead {
 /// How the series becomes inputs.
 #[derive(Debug)]
 enum Way {
-    Slices(SliceInputs),
-    Volume(VolumeInput, Blend),
+    Slices(Box<SliceInputs>),
+    Volume(Box<VolumeInput>, Box<Blend>),
 }
 
 /// What a sample said, as far as it is kept.
@@ -92,11 +92,11 @@ impl SeriesRead {
         judge_values(&manifest.refuse, scalers.first().ok_or_else(other)?, &volume)?;
         let way = match &manifest.input {
             Recipe::Radiograph(_) => return Err(other()),
-            Recipe::Slices(recipe) => Way::Slices(SliceInputs::new(recipe, scalers, volume)),
+            Recipe::Slices(recipe) => Way::Slices(Box::new(SliceInputs::new(recipe, scalers, volume))),
             Recipe::Volume(recipe) => {
                 let input = VolumeInput::new(recipe, &scalers, volume, threads)?;
                 let blend = Blend::new(input.patches().clone());
-                Way::Volume(input, blend)
+                Way::Volume(Box::new(input), Box::new(blend))
             }
         };
         Ok(SeriesRead { manifest, way, taken: Vec::new() })
@@ -176,7 +176,7 @@ impl SeriesRead {
                 classified::whole(&manifest, &volume, &taken)
             }
             (Task::Segmentation, Way::Slices(slices)) => segmented::slices(&manifest, &slices, taken),
-            (Task::Segmentation, Way::Volume(volume, blend)) => segmented::volume(&manifest, &volume, blend),
+            (Task::Segmentation, Way::Volume(volume, blend)) => segmented::volume(&manifest, &volume, *blend),
             (Task::Detection, way) => Ok(detected::boxes(&manifest, &way, &taken)),
         }
     }
