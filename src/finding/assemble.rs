@@ -6,7 +6,7 @@ use super::{
 use ndarray::{Array3, Axis};
 
 use crate::{
-    model::{self, Input, Label, Model, Outcome, Reading, SeriesReading, Status, parts},
+    model::{self, Found, Input, Label, Model, Outcome, Reading, SeriesReading, Status, parts},
     pixel::{SliceSource, Stack},
     uid::Uid,
 };
@@ -68,7 +68,11 @@ pub fn assemble_series(study: &Uid, stack: &Stack, model: &Model, reading: Serie
         let Some(source) = stack.sources.get(key.slice) else { continue };
         let drawn = key.map.take().map(|values| Heatmap::at(values, &key.place));
         let drawn = drawn.or_else(|| of_mask(reading.mask.as_ref()?, key.slice));
-        let region = shown_region(reading.outcome, drawn.as_ref());
+        let region = match reading.outcome {
+            Outcome::Positive | Outcome::Indeterminate => in_box(&reading.boxes, key.slice, stack),
+            Outcome::Negative => None,
+        };
+        let region = region.or_else(|| shown_region(reading.outcome, drawn.as_ref()));
         heatmaps.extend(drawn.map(|drawn| (key_slices.len(), drawn)));
         key_slices.push(key_slice(&key, source, region));
     }
@@ -89,10 +93,29 @@ pub fn assemble_series(study: &Uid, stack: &Stack, model: &Model, reading: Serie
     Made { finding, heatmaps, segmentation }
 }
 
-/// The mask of a slice as a heatmap: 1 inside.
+/// The mask of a slice as a heatmap: 1 inside. `None` where nothing is.
 fn of_mask(mask: &Array3<bool>, slice: usize) -> Option<Heatmap> {
     let plane = (slice < mask.len_of(Axis(0))).then(|| mask.index_axis(Axis(0), slice))?;
-    Some(Heatmap::of_source(plane.mapv(|inside| f32::from(u8::from(inside)))))
+    let shows = plane.iter().any(|inside| *inside);
+    shows.then(|| Heatmap::of_source(plane.mapv(|inside| f32::from(u8::from(inside)))))
+}
+
+/// The most probable box through a slice, in its pixels.
+fn in_box(boxes: &[Found], slice: usize, stack: &Stack) -> Option<Region> {
+    let middle = slice as f64 + 0.5;
+    let through = boxes.iter().find(|found| (found.low[0]..found.high[0]).contains(&middle))?;
+    let [_, rows, columns] = stack.size.map(|side| side as f64);
+    // Within 0 and a 16-bit side: the casts lose nothing.
+    let low = |edge: f64, side: f64| edge.floor().clamp(0.0, side - 1.0) as u32;
+    let high = |edge: f64, side: f64| edge.ceil().clamp(1.0, side) as u32;
+    let [_, top, left] = through.low;
+    let [_, bottom, right] = through.high;
+    Some(Region {
+        left: low(left, columns),
+        top: low(top, rows),
+        right: high(right, columns),
+        bottom: high(bottom, rows),
+    })
 }
 
 fn key_slice(key: &model::KeySlice, source: &SliceSource, region: Option<Region>) -> KeySlice {
@@ -164,5 +187,30 @@ fn finding(
             device: run.device.clone(),
             inference_us: run.inference_us,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixel::Affine;
+
+    #[test]
+    fn a_box_is_shown_on_the_slices_that_it_goes_through_and_stays_on_the_frame() {
+        let stack = Stack {
+            series: Uid::derive(&[b"series"]),
+            sources: Vec::new(),
+            size: [10, 40, 60],
+            affine: Affine::IDENTITY,
+            spacing: [1.0; 3],
+            origins: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let found = |low, high, probability| Found { low, high, probability };
+        let boxes = [found([2.0, 10.2, 20.7], [5.0, 20.1, 70.0], 0.9), found([0.0, 0.0, 0.0], [10.0, 5.0, 5.0], 0.4)];
+        let first = Some(Region { left: 20, top: 10, right: 60, bottom: 21 });
+        let second = Some(Region { left: 0, top: 0, right: 5, bottom: 5 });
+        assert_eq!([1, 2, 4, 5].map(|slice| in_box(&boxes, slice, &stack)), [second, first, first, second]);
+        assert_eq!(in_box(&boxes[..1], 9, &stack), None);
     }
 }
