@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use overread::dicom::{Decoder, Header, Instance, Limits};
+use overread::dicom::{Decoder, Instance, Limits};
 use overread::pixel::{Volume, stacks, volume};
 use overread::uid::Uid;
 
@@ -54,7 +54,8 @@ fn timed<T>(call: impl Fn() -> T) -> (Duration, T) {
     (start.elapsed(), value)
 }
 
-/// A line `load FOLDER` or `resample FOLDER SLICE_MM ROW_MM COLUMN_MM` comes in, CPU nanoseconds go out. One thread.
+/// A line `load FOLDER` or `resample FOLDER SLICE_MM ROW_MM COLUMN_MM` (`smoothed` is the same: it tells
+/// SimpleITK to antialias) comes in, CPU nanoseconds go out. One thread.
 fn work() {
     let mut held: Option<(PathBuf, Volume)> = None;
     for line in std::io::stdin().lock().lines() {
@@ -64,7 +65,7 @@ fn work() {
         let folder = Path::new(folder);
         let nanoseconds = match task {
             "load" => visit(|| load(folder, 1).stack.size),
-            "resample" => {
+            "resample" | "smoothed" => {
                 let source = match held.take() {
                     Some((path, source)) if path == folder => source,
                     _ => load(folder, 1),
@@ -101,13 +102,14 @@ fn open(path: &Path) -> Instance {
     Instance::read(&bytes.into(), &Limits::default()).expect("a readable input")
 }
 
+/// Each file is read once and held until the volume is there.
 fn load(folder: &Path, threads: usize) -> Volume {
     let files = std::fs::read_dir(folder).expect("a series").map(|entry| entry.expect("an entry").path());
-    let headers: Vec<(Header, PathBuf)> = files.map(|path| (open(&path).header().clone(), path)).collect();
-    let known: BTreeMap<&Uid, &Path> =
-        headers.iter().map(|(header, path)| (&header.sop_instance, path.as_path())).collect();
-    let sorted = stacks(&headers.iter().map(|(header, _)| header).collect::<Vec<_>>());
-    let read = |uid: &Uid| Ok(Arc::new(open(known[uid])));
+    let instances = files.map(|path| Arc::new(open(&path)));
+    let held: BTreeMap<Uid, Arc<Instance>> =
+        instances.map(|instance| (instance.header().sop_instance.clone(), instance)).collect();
+    let sorted = stacks(&held.values().map(|instance| instance.header()).collect::<Vec<_>>());
+    let read = |uid: &Uid| Ok(Arc::clone(&held[uid]));
     volume(&Decoder::in_process(), &sorted.stacks[0], read, threads).expect("a volume")
 }
 
