@@ -221,7 +221,7 @@ fn every_depth_sign_and_high_bit_is_read_whatever_stands_in_the_unused_bits() {
 fn drawn(noise: &mut impl Iterator<Item = u32>, stored: u16, samples: u16) -> Vec<u32> {
     let mask = u32::MAX >> (32 - u32::from(stored));
     let cell = |at: usize, bits: u32| match at / 160 % 3 {
-        0 => mask / 3 & mask,
+        0 => mask / 3,
         1 => (at as u32).wrapping_mul(mask / 64 + 1) & mask,
         _ => bits & mask,
     };
