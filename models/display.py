@@ -14,6 +14,11 @@ def registry_file(name="RG1_UNCI.dcm"):
     return Path(data_store.__path__[0]) / "data" / name
 
 
+def small_file(name):
+    """A test file inside the registry package pydicom 3.0.2."""
+    return Path(pydicom.__path__[0]) / "data" / "test_files" / name
+
+
 def display(path):
     """float32 rows x columns, not rounded to 8 bits."""
     d = pydicom.dcmread(path)

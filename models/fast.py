@@ -80,7 +80,7 @@ class Plain(nn.Module):
 
 
 class Grey(nn.Module):
-    """float32 N x 1 x H x W in, contiguous float32 out; channels_last between."""
+    """float32 N x channels x H x W in, contiguous float32 out; channels_last between."""
 
     def __init__(self, net):
         super().__init__()
@@ -149,9 +149,9 @@ def check(path, net, example):
     return float(r.stdout.strip().splitlines()[-1])
 
 
-def export(net, folder, size):
+def export(net, folder, size, channels=1):
     """weights.pt (packed) and weights.cuda.pt (plain) in `folder`, both checked."""
-    example = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(0))
+    example = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
     for name, make in (("weights.pt", packed), ("weights.cuda.pt", plain)):
         path = Path(folder) / name
         make(net, example).save(str(path))

@@ -6,6 +6,7 @@ From RG1_UNCI.dcm (PyPI pydicom-data 1.0.0), per model, in `golden/`:
   rg1_display_64.npy display values reduced to longest side 64, to tell a wrong window from a wrong recipe
   rg1_look.json      chest-lungs only: the measures of the mask, box and crop
   self_test_logits.npy   the answer to the self-test input, which is a formula (self_test.py)
+Models of slices have the same of one slice of MR_small.dcm or CT_small.dcm (PyPI pydicom 3.0.2), see `slices_example`.
 """
 import json
 from pathlib import Path
@@ -38,6 +39,15 @@ def common(folder, recipe, box):
     wave = self_test_input(recipe["size"])
     save(folder, "self_test_logits.npy", outputs(folder, wave)[0])
     return shown, outputs(folder, x)
+
+
+def slices_example(folder, name, x, roles):
+    """Of a model of slices: NAME_input.npy (1 x channels x rows x columns, after the whole recipe), NAME_ROLE.npy of each output, and the self-test's."""
+    (Path(folder) / "golden").mkdir(exist_ok=True)
+    save(folder, f"self_test_{roles[0]}.npy", outputs(folder, self_test_input(x.shape[2:], x.shape[1]))[0])
+    save(folder, f"{name}_input.npy", x)
+    for role, out in zip(roles, outputs(folder, x)):
+        save(folder, f"{name}_{role}.npy", out)
 
 
 def lungs_example(folder):

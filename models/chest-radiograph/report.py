@@ -23,23 +23,6 @@ from train import CELL, EPOCHS, FOLDS, LABELS, SIZE, split
 DRAWS = 1000
 
 
-def platt(logit, y):
-    """(a, b) of 1 / (1 + exp(-(a * logit + b))) by maximum likelihood."""
-    from sklearn.linear_model import LogisticRegression
-    fit = LogisticRegression(C=1e6, max_iter=1000).fit(logit[:, None], y)
-    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def ece(prob, y, bins=15):
-    """Expected calibration error over bins of equal size."""
-    order = np.argsort(prob, kind="stable")
-    return round(float(sum(len(b) * abs(prob[b].mean() - y[b].mean()) for b in np.array_split(order, bins)) / len(y)), 4)
-
-
 def audit(films, patients, limit=0.9):
     """Pairs of films of two patients whose high-passed 64 x 64 copies correlate at `limit` or more, and the largest correlation."""
     from scipy.ndimage import gaussian_filter
@@ -138,28 +121,28 @@ def out_of_fold(z, j, dev, none, score, scored, fold):
     """Everything about one label that needs the fold networks only."""
     y = z["label"][:, j]
     t = tasks(z, j, dev, none, score, scored)
-    a, b = platt(score[dev, j], y[dev])
+    a, b = p.platt(score[dev, j], y[dev])
     crossed = np.zeros(len(y))
     for k in sorted(set(fold[dev])):
-        ka, kb = platt(score[dev[fold[dev] != k], j], y[dev[fold[dev] != k]])
-        crossed[fold == k] = sigmoid(ka * score[fold == k, j] + kb)
+        ka, kb = p.platt(score[dev[fold[dev] != k], j], y[dev[fold[dev] != k]])
+        crossed[fold == k] = p.sigmoid(ka * score[fold == k, j] + kb)
     status = "finding" if passes(t) else "experimental"
     return {"status": status, "out_of_fold": t, "calibration": {
         "a": round(a, 4), "b": round(b, 4), "prevalence": round(float(y[dev].mean()), 4),
-        "ece_before": ece(sigmoid(score[dev, j]), y[dev]), "ece_after_cross_fitted": ece(crossed[dev], y[dev])},
-        "operating_point": operating(sigmoid(a * score[dev, j] + b), y[dev], none[dev], z["patient"][dev]),
+        "ece_before": p.ece(p.sigmoid(score[dev, j]), y[dev]), "ece_after_cross_fitted": p.ece(crossed[dev], y[dev])},
+        "operating_point": operating(p.sigmoid(a * score[dev, j] + b), y[dev], none[dev], z["patient"][dev]),
         "subgroups_vs_none": subgroups(z, j, dev, none, score) if status == "finding" else {}}
 
 
 def validation(z, j, val, none, score, label):
     """The shipped network with the shipped calibration and threshold, on patients that no training saw."""
     y = z["label"][:, j]
-    prob = sigmoid(label["calibration"]["a"] * score[val, j] + label["calibration"]["b"])
+    prob = p.sigmoid(label["calibration"]["a"] * score[val, j] + label["calibration"]["b"])
     rows = val[none[val] | (y[val] == 1)]
     hit = prob >= label["operating_point"]["threshold"]
     draws = p.bootstrap(z["patient"][rows], lambda i: p.auroc(y[rows][i], score[rows, j][i]), DRAWS)
     return {"films": len(val), "positives": int(y[val].sum()), "auroc_vs_none": round(p.auroc(y[rows], score[rows, j]), 3),
-            "auroc_vs_none_95": p.interval(draws), "ece": ece(prob, y[val], 8), "sensitivity": round(float(hit[y[val] == 1].mean()), 3),
+            "auroc_vs_none_95": p.interval(draws), "ece": p.ece(prob, y[val], 8), "sensitivity": round(float(hit[y[val] == 1].mean()), 3),
             "specificity": round(float((~hit)[y[val] == 0].mean()), 3)}
 
 
