@@ -221,7 +221,8 @@ class TumourNet(LungNet):
 
     def __init__(self, classes):
         super().__init__()
-        self.kind = nn.Linear(2 * self.NEAR, classes)
+        # the layers' own scale is far from 1: without the norm this head's gradient drowns the mask's
+        self.kind = nn.Sequential(nn.LayerNorm(2 * self.NEAR), nn.Linear(2 * self.NEAR, classes))
         self.strange = Strangeness(2 * 112)
         self.drop = 0.0
 

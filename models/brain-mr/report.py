@@ -116,10 +116,10 @@ def main():
     a = ap.parse_args()
     torch.set_num_threads(1)
     table = p.rows(a.data, "mri-brain")
-    parts = [dict(np.load(f"{a.work}/brain-{k}.npz")) for k in range(FOLDS)]
-    rows = np.concatenate([q["rows"] for q in parts])
-    fold = np.repeat(np.arange(FOLDS), [len(q["rows"]) for q in parts])
-    probs, kind, strange = (np.concatenate([q[k] for q in parts]) for k in ("prob", "kind", "strange"))
+    parts = {k: dict(np.load(f"{a.work}/brain-{k}.npz")) for k in range(FOLDS) if Path(f"{a.work}/brain-{k}.npz").exists()}
+    rows = np.concatenate([q["rows"] for q in parts.values()])
+    fold = np.repeat(list(parts), [len(q["rows"]) for q in parts.values()])
+    probs, kind, strange = (np.concatenate([q[k] for q in parts.values()]) for k in ("prob", "kind", "strange"))
     groups, y = np.array([table[i]["group"] for i in rows]), np.array([CLASSES.index(table[i]["label"]) for i in rows])
     truths = [m > 0 for m in p.images(a.data, "mri-brain", [table[i]["mask"] for i in rows], "masks.zip")]
     images = [x / np.float32(255) for x in p.images(a.data, "mri-brain", [table[i]["image"] for i in rows])]
@@ -135,17 +135,17 @@ def main():
     print(classes, flush=True)
 
     grid = lambda s: s.pixel_mm * max(s.slices.shape[1:]) / RECIPE["size"][0]
-    held = {s.name: s for s in healthy.series(a.heads) if s.fold >= 0}
+    held = {s.name: s for s in healthy.series(a.heads) if s.fold in parts}
     found = {n: (parts[s.fold][f"{n}/prob"], grid(s), s.step_mm) for n, s in held.items()}
     rule = rule_figures(probs, found, SLICE_MM, PIXEL_MM * 256 / RECIPE["size"][0])
-    series = {n: {"slices": len(q), "step_mm": round(step, 2), "level": round(level(q, mm, step, RULE["part_ml_min"], RULE["part_mm_min"]), 3),
+    series = {n: {"head": held[n].head, "slices": len(q), "step_mm": round(step, 2), "level": round(level(q, mm, step, RULE["part_ml_min"], RULE["part_mm_min"]), 3),
                   "marked_ml": round(float((q >= 255 * RULE["threshold"]).sum() * mm ** 2 * step / 1000), 2),
                   "slices_marked": int((q >= 255 * RULE["threshold"]).any((1, 2)).sum()), "strangeness": round(float(np.median(parts[held[n].fold][f"{n}/strange"])), 2)}
               for n, (q, mm, step) in found.items()}
     print(series, flush=True)
-    nets = [saved(a.work, str(k)) for k in range(FOLDS)]
+    nets = [saved(a.work, str(k)) for k in parts]
     strange_others = {k: np.concatenate([answers(net, v)[2] for net in nets]) for k, v in others.slices(a.corpus, others.MR).items()}
-    out = {"slices": len(rows), "groups": len(set(groups)), "folds": FOLDS, "bootstrap_draws": DRAWS, "readme": README, "mask": masks, "class": classes,
+    out = {"slices": len(rows), "groups": len(set(groups)), "slices_of_the_set": len(table), "folds": FOLDS, "folds_scored": len(parts), "bootstrap_draws": DRAWS, "readme": README, "mask": masks, "class": classes,
            "rule": {"chosen": RULE, "by_smallest_ml": rule}, "healthy": series,
            "strangeness": {"tumour_slices_out_of_fold": {"median": round(float(np.median(strange)), 2), "p99": round(float(np.percentile(strange, 99)), 2),
                                                          "highest": round(float(strange.max()), 2)},

@@ -27,9 +27,9 @@ RECIPE = {"contrast": [0.005, 0.995], "size": [160, 160], "fit": "letterbox", "m
 RULE = {"threshold": 0.5, "part_ml_min": 0.5, "part_mm_min": 6.0, "level": 0.5}      # [mask] of model.toml; `level`: the label's threshold
 CANVAS = 192                   # training slices are kept letterboxed at this size, after the contrast
 FOLDS, SEED = 3, 9
-SAMPLES, SIZES, BATCH = 688, [128] * 5 + [160] * 4, 16     # of an epoch; pixels of each epoch
-SHARES = {"tumour": 0.64, "healthy": 0.16, "mirrored": 0.15, "doubled": 0.05}      # of each batch
-LR, FROZEN, DROP, STRENGTH, SHRINK = 1.5e-3, 3, 0.3, 0.8, 0.05
+SAMPLES, SIZES, BATCH = 688, [128] * 7 + [160] * 3, 16     # of an epoch; pixels of each epoch
+SHARES = {"tumour": 0.62, "healthy": 0.20, "mirrored": 0.14, "doubled": 0.04}      # of each batch
+LR, FROZEN, DROP, STRENGTH, SHRINK = 2e-3, 3, 0.3, 1.0, 0.05
 
 
 def canvas(values):
@@ -101,9 +101,10 @@ def train(z, inside, seed):
     torch.manual_seed(seed)
     pools = pools_of(z, inside)
     net = network.from_imagenet(network.TumourNet(len(CLASSES))).train()
-    network.recalibrate(net, [batch(rng, z, pools, 160)[0] for _ in range(8)])
     net.drop = DROP
+    torch.nn.init.constant_(net.out.bias, -4.0)                      # about the share of a tumour in a slice
     params = network.freeze(net, FROZEN)
+    network.normalise(net, True)
     count = np.bincount(z["label"][pools["tumour"][0]])
     weight = torch.from_numpy(np.sqrt(count.mean() / count)).float()
     opt = torch.optim.AdamW(params, LR, weight_decay=0.02)
@@ -124,7 +125,8 @@ def train(z, inside, seed):
             ema.update(net)
             seen.append((of_mask.item(), of_kind.item()))
         print(f"epoch {epoch + 1}/{len(SIZES)} {size} px loss {np.mean(seen, 0).round(4)} {time.time() - began:.0f} s", flush=True)
-    return fit_strangeness(ema.into(net).eval(), z, inside)
+    network.recalibrate(ema.into(net), [batch(rng, z, pools, RECIPE["size"][0])[0] for _ in range(20)])
+    return fit_strangeness(net.eval(), z, inside)
 
 
 @torch.inference_mode()
