@@ -28,6 +28,13 @@ def frozen(images):
     return np.concatenate(out)
 
 
+def components(x, n):
+    """The first principal components of standardised features, which a regression on few images needs."""
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+    return PCA(n, random_state=0).fit_transform(StandardScaler().fit_transform(x))
+
+
 def histogram(images, bins=32):
     """Mean, standard deviation and histogram of the whole image."""
     return np.stack([np.r_[i.mean(), i.std(), np.histogram(i, bins, (0, 1))[0] / i.size] for i in images])

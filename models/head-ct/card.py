@@ -70,18 +70,19 @@ def render(m, shape):
     """`shape`: the constants of train.py and export.py that the text names."""
     labels = m["labels"]
     found = [n for n, l in labels.items() if l["status"] == "finding"]
-    rest = [n for n, l in labels.items() if l["status"] != "finding"]
+    rest = [n for n, l in labels.items() if l["status"] == "experimental"]
+    never = [n for n, l in labels.items() if l["status"] == "not shipped"]
     best = lambda t: max((v["auroc"], k, v["gain_95"]) for k, v in t.items() if isinstance(v, dict))
     slice_rows = [(n, f"{t['positives']} ({t['patients_positive']})", f"**{t['auroc']:.3f}** ({band(t['auroc_95'])})", f"{t['histogram and position']['auroc']:.3f}",
                    f"{t['thumb16']['auroc']:.3f}", f"{t['frozen']['auroc']:.3f}", "{:+.3f} to {:+.3f}".format(*best(t)[2]), l["status"], f"{l['all_slices']['auroc']:.3f}")
                   for n, l in labels.items() for t in [l["in_brain"]]]
     patient_rows = [(n, q["positives"], f"{q['auroc']:.3f} ({band(q['auroc_95'])})", f"{q['auroc_all_slices_of_the_set']:.3f}", q["threshold"], f"{q['sensitivity']} ({band(q['sensitivity_95'])})",
-                     f"{q['specificity']} ({band(q['specificity_95'])})", q["ece_cross_fitted"]) for n, l in labels.items() for q in [l["patient"]]]
+                     f"{q['specificity']} ({band(q['specificity_95'])})", q["ece_cross_fitted"]) for n, l in labels.items() if "patient" in l for q in [l["patient"]]]
     own, of = labels["bleed"]["in_brain_of_bleeding_patients"], m["maps"]["drawn"]
     s, bleed = m["strangeness"], labels["bleed"]["patient"]
     return TEXT.format(
         patients=m["patients"], slices=m["slices"], in_brain=m["in_brain"], folds=m["folds"], draws=m["bootstrap_draws"], read=m["slices_read_of_a_patient"], patients_bleed=bleed["positives"],
-        shipped="Findings: " + (f"**{', '.join(found)}**" if found else "none") + ". Experimental, off by default: " + ", ".join(rest) + ".",
+        shipped="Findings: " + (f"**{', '.join(found)}**" if found else "none") + ". Experimental, off by default: " + ", ".join(rest) + ". Too few patients to be judged, not shipped: " + ", ".join(never) + ".",
         slice_table=table(("label", "slices (patients)", "AUROC", "histogram and position", "thumb16", "frozen", "gain over the best baseline", "status", "all slices"), slice_rows),
         own=own["auroc"], own_ci=band(own["auroc_95"]), own_base=own["histogram and position"]["auroc"],
         own_says="it tells a bleeding slice from a clear one of the same patient" if own["auroc_95"][0] > 0.5 else "within a patient it does not tell a bleeding slice from a clear one",

@@ -68,6 +68,7 @@ ood = {{ by = "output", max = {strange} }}
 LABEL = '''
 [[labels]]
 name = "{name}"
+channel = {channel}
 code = {{ value = "{code[0]}", scheme = "99OVERREAD", meaning = "{code[1]}" }}
 status = "{status}"
 calibration = {{ a = {a}, b = {b} }}
@@ -87,12 +88,15 @@ tolerance = 1e-3
 
 def manifest(metrics):
     rows, columns = RECIPE["size"]
+    # of the types with too few patients to be judged the network has an output, and the manifest no label
     text = MANIFEST.format(rows=rows, columns=columns, labels=len(LABELS), map_rows=rows // CELL, map_columns=columns // CELL, wide=WIDE, narrow=NARROW,
                            step=STEP_MM, fit=RECIPE["fit"], mean=RECIPE["mean"], std=RECIPE["std"], top=TOP, strange=STRANGE_MAX)
-    for label in LABELS:
+    for channel, label in enumerate(LABELS):
         m, (name, code) = metrics["labels"][label], NAMES[label]
+        if m["status"] == "not shipped":
+            continue
         of = m["patient"]
-        text += LABEL.format(name=name, code=code, status=m["status"], a=of["calibration"]["a"], b=of["calibration"]["b"], threshold=of["threshold"],
+        text += LABEL.format(name=name, channel=channel, code=code, status=m["status"], a=of["calibration"]["a"], b=of["calibration"]["b"], threshold=of["threshold"],
                              low=of["indeterminate"][0], sensitivity=of["sensitivity"], specificity=of["specificity"])
     return text + TAIL
 

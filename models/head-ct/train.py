@@ -216,9 +216,12 @@ def saved(work, part, labels=None):
     net = classifier()
     net.load_state_dict(torch.load(f"{work}/head-{part}.pth"))
     if labels:
-        of = [labels[l]["patient"] for l in LABELS]
-        edge, a, b = np.array([(m["indeterminate"][0], m["calibration"]["a"], m["calibration"]["b"]) for m in of]).T
-        net.shown_from((np.log(edge / (1 - edge)) - b) / a)
+        from_logit = np.zeros(len(LABELS))
+        for j, of in enumerate(labels[l].get("patient") for l in LABELS):
+            if of:
+                edge, c = of["indeterminate"][0], of["calibration"]
+                from_logit[j] = (np.log(edge / (1 - edge)) - c["b"]) / c["a"]
+        net.shown_from(from_logit)
     return network.Mirrored(net).eval()
 
 
