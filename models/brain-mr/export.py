@@ -91,6 +91,15 @@ tolerance = 1e-3
 '''
 
 
+def status(m):
+    """The gate, see the card: {brain_tumour, class}."""
+    mask, c = m["mask"], m["class"]
+    localises = mask["all"]["dice"]["interval_95"][0] > max(mask["mean_mask"]["interval_95"][1], m["readme"]["dice_mean_mask"])
+    rivals = [c[k] for k in ("thumb16", "histogram", "frozen")]
+    tells = c["interval_95"][0] > max(*m["readme"]["class"].values(), *(r["auroc_macro"] for r in rivals)) and all(r["gain_95"][0] > 0 for r in rivals)
+    return {"brain_tumour": "finding" if localises else "experimental", "class": "finding" if tells else "experimental"}
+
+
 def manifest(metrics):
     rows, columns = RECIPE["size"]
     low, high = RECIPE["contrast"]
@@ -113,6 +122,7 @@ def main():
     a = ap.parse_args()
     torch.set_num_threads(1)
     metrics = json.loads((HERE / "metrics.json").read_text())
+    metrics["status"] = status(metrics)
     fast.export(saved(a.work, "final"), HERE, RECIPE["size"])
     slice_ = volumes.modality(pydicom.dcmread(small_file("MR_small.dcm")))
     golden.slices_example(HERE, "mr_small", p.prepare(slice_, RECIPE)[None, None], ["mask", "classes", "ood"])

@@ -210,18 +210,10 @@ def answers(net, x):
     return torch.cat([o[0] for o in out]).numpy(), torch.cat([o[2] for o in out]).numpy()
 
 
-def saved(work, part, labels=None):
-    """The network that training left, as it answers: both ways round. With the `labels` of metrics.json a map shows what speaks for more than the
-    lower edge of the indeterminate band."""
+def saved(work, part):
+    """The network that training left, as it answers: both ways round."""
     net = classifier()
     net.load_state_dict(torch.load(f"{work}/head-{part}.pth"))
-    if labels:
-        from_logit = np.zeros(len(LABELS))
-        for j, of in enumerate(labels[l].get("patient") for l in LABELS):
-            if of:
-                edge, c = of["indeterminate"][0], of["calibration"]
-                from_logit[j] = (np.log(edge / (1 - edge)) - c["b"]) / c["a"]
-        net.shown_from(from_logit)
     return network.Mirrored(net).eval()
 
 
