@@ -1,7 +1,11 @@
 """card.md of `brain-mr`: the text here, every figure from metrics.json."""
 from tables import band, table
 
-TRIED = ''
+TRIED = '''## On real series
+What `overread analyze` said, with the network that ships, which has trained on the healthy heads (so their negatives prove nothing; out of fold it marks specks in each, which the rule drops): mr_brain_t1_sag (35 sagittal T1 slices
+without a tumour) negative, 0.36; mr_brain_pd_oblique not analysed, since "pd" is in its description; mr_joint_wrist_coronal not analysed, strangeness 3.06. No public DICOM series with a tumour was at hand: all figures on tumours are of
+8-bit pictures, one slice at a time.'''
+
 TEXT = '''# brain-mr 1.0.0
 
 Localises and measures a tumour on contrast-enhanced T1 MRI of the brain, and guesses which of three kinds it is. **Localises and measures, does not screen.**
@@ -45,7 +49,8 @@ The series rule: a 26-connected part of at least {ml} mL and {mm} mm along the n
 
 {healthy_table}
 
-{false_alarms} By comparison, {alone} of the tumour slices would be positive alone, as a series of one slice of 7 mm. Other smallest volumes: `metrics.json`.
+{false_alarms} Smallest volume and threshold were chosen on these same heads, so the next head may do worse; the network is for T1, and the proton density series shows what another contrast does (its name keeps it out, where it has
+one). By comparison, {alone} of the tumour slices would be positive alone, as a series of one slice of 7 mm. Other smallest volumes: `metrics.json`.
 
 ## What it finds strange
 `ood`: squared Mahalanobis distance of the pooled stride-16 features (mean and deviation of each channel) from the training slices, per dimension; the median over a series above {strange_max} refuses it (OutOfDistribution).

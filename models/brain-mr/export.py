@@ -22,7 +22,7 @@ from display import small_file
 from healthy import STEP_MM
 from train import CLASSES, RECIPE, RULE, SAMPLES, SHARES, SIZES, saved
 
-STRANGE_MAX = 3.0              # median over the slices of a series; see the card for what lies on either side
+STRANGE_MAX = 1.9              # median over the slices of a series; see the card for what lies on either side
 
 MANIFEST = '''schema = "overread.model/1"
 name = "brain-mr"

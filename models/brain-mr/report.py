@@ -99,7 +99,7 @@ def rule_figures(probs, series, step_of, grid_mm):
     out = {}
     for ml in (0.5, 2.0):
         alone = np.array([level(q[None], grid_mm, SLICE_MM, ml, RULE["part_mm_min"]) for q in probs])
-        out[str(ml)] = {"tumour_slices_alone": {str(t): round(float((alone >= t).mean()), 3) for t in (0.5, 0.7, 0.9)},
+        out[str(ml)] = {"tumour_slices_alone": {str(t): round(float((alone >= t).mean()), 3) for t in (0.5, RULE["level"], 0.9)},
                         "healthy": {n: round(level(q, mm, step, ml, RULE["part_mm_min"]), 3) for n, (q, mm, step) in series.items()}}
     return out
 

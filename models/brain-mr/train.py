@@ -24,7 +24,7 @@ import pipeline as p
 
 CLASSES = ["glioma", "meningioma", "pituitary"]
 RECIPE = {"contrast": [0.005, 0.995], "size": [160, 160], "fit": "letterbox", "mean": 0.25, "std": 0.25}
-RULE = {"threshold": 0.5, "part_ml_min": 0.5, "part_mm_min": 6.0, "level": 0.5}      # [mask] of model.toml; `level`: the label's threshold
+RULE = {"threshold": 0.5, "part_ml_min": 2.0, "part_mm_min": 6.0, "level": 0.6}      # [mask] of model.toml; `level`: the label's threshold
 CANVAS = 192                   # training slices are kept letterboxed at this size, after the contrast
 FOLDS, SEED = 3, 9
 SAMPLES, SIZES, BATCH = 688, [128] * 7 + [160] * 3, 16     # of an epoch; pixels of each epoch
