@@ -39,7 +39,7 @@ Threshold {threshold} on the probability, at the stored 256 px. Brackets: 95 %, 
 {mask_table}
 
 ## The class, out of fold
-Macro AUROC **{auroc:.3f}** ({auroc_ci}), right {right} ({right_ci}). Baselines, same slices and folds: 16 x 16 thumbnail {thumb:.3f}, histogram {histogram:.3f}, frozen ImageNet features {frozen:.3f} (gain {gain}). With the set came 0.888 and 0.942, over five folds.
+Macro AUROC **{auroc:.3f}** ({auroc_ci}), right {right} ({right_ci}). Baselines, same slices, learnt on the one other scored fold (half of what the network had): 16 x 16 thumbnail {thumb:.3f}, histogram {histogram:.3f}, frozen ImageNet features {frozen:.3f} (gain {gain}). With the set came 0.888 and 0.942, over five folds: those, too, are beaten.
 One against the rest: {each}. Class goes with plane, field of view and place in this set: part of this is the acquisition, not the disease.
 
 {confusion}
