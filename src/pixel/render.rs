@@ -43,7 +43,7 @@ pub fn gray_png(values: ArrayView2<'_, f32>) -> Result<Vec<u8>> {
 
 /// An overlay: `image` and `map` in `0.0..=1.0`; `map` has the size that [`size`] gives for the image.
 ///
-/// `caption`: lines below the picture, ASCII; longer ones are cut at the right edge. Result: RGB PNG, rows of the caption below
+/// `caption`: lines below the picture, ASCII; longer ones go on in the next. Result: RGB PNG, rows of the caption below
 /// those of the picture. Errors: `Internal` when the map has another size.
 pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption: &[String]) -> Result<Vec<u8>> {
     let (rows, columns) = size(image.nrows(), image.ncols());
@@ -52,6 +52,7 @@ pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption
     }
     let grey = resize(image, rows, columns);
     let zoom = if columns < WIDE { 1 } else { 2 };
+    let caption = &wrapped(caption, (columns / (zoom * GLYPH)).saturating_sub(1).max(1));
     let height = rows + caption_height(caption, zoom);
     let mut canvas = Canvas { pixels: BACKGROUND.repeat(height * columns), height, width: columns, zoom };
     for ((row, column), value) in grey.indexed_iter() {
@@ -69,6 +70,23 @@ pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption
         canvas.color_bar(top);
     }
     encode(&canvas.pixels, (height, columns), png::ColorType::Rgb)
+}
+
+/// The lines, broken between words so that none has more than `letters`; a word that is longer is cut at the edge.
+fn wrapped(caption: &[String], letters: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in caption {
+        lines.push(String::new());
+        for word in line.split(' ') {
+            let fits = |line: &String| line.is_empty() || line.len() + 1 + word.len() <= letters;
+            match lines.last_mut().filter(|line| fits(line)) {
+                Some(line) if line.is_empty() => line.push_str(word),
+                Some(line) => *line = format!("{line} {word}"),
+                None => lines.push(word.to_owned()),
+            }
+        }
+    }
+    lines
 }
 
 fn caption_height(caption: &[String], zoom: usize) -> usize {
@@ -218,10 +236,14 @@ mod tests {
     fn large_sources_shrink_and_captions_add_rows_below() {
         assert_eq!(size(3000, 2000), (1024, 682));
         let (image, map) = (Array2::from_elem((2048, 1024), 0.2f32), Array2::zeros((1024, 512)));
-        let caption =
-            ["mass 0.73".to_owned(), "a line that is far too long for this narrow picture, and is cut".to_owned()];
+        let caption = [
+            "mass 0.73".to_owned(),
+            "a line that is far too long for this narrow picture, and goes on below".to_owned(),
+        ];
         let (rows, columns, _) = decode(&overlay_png(image.view(), map.view(), &caption).expect("encodes"));
-        assert_eq!((rows, columns), (1024 + 3 * line_height(1), 512));
+        assert_eq!((rows, columns), (1024 + 4 * line_height(1), 512));
+        let lines = ["Mass suspected to be a brain tumour: negative".to_owned(), "by day".to_owned()];
+        assert_eq!(wrapped(&lines, 31), ["Mass suspected to be a brain", "tumour: negative", "by day"]);
         assert!(overlay_png(image.view(), image.view(), &[]).is_err());
     }
 }
