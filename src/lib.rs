@@ -18,6 +18,8 @@ pub mod study;
 
 pub mod analysis;
 
+pub mod deliver;
+
 pub mod gate;
 
 pub mod cli;
