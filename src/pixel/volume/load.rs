@@ -10,6 +10,7 @@ use crate::pixel::share::share;
 use crate::uid::Uid;
 
 use super::modality::{Padding, fill};
+use super::pages::filled;
 use super::stack::{SliceSource, Stack};
 
 /// Modality values of a stack.
@@ -47,8 +48,8 @@ pub fn volume(
         );
         return Err(Error::new(Code::TooLarge, detail).about(Subject::Series(stack.series.as_str().to_owned())));
     }
-    let [slices, rows, columns] = stack.size;
-    let mut values = Array3::zeros((slices, rows, columns));
+    let [_, rows, columns] = stack.size;
+    let mut values = filled(stack.size, 0.0);
     let done = Mutex::new(Done::default());
     let last = || None::<Arc<Instance>>;
     let items = values.axis_iter_mut(Axis(0)).zip(&stack.sources).enumerate();

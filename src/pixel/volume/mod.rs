@@ -12,6 +12,7 @@ mod group;
 mod load;
 mod modality;
 mod order;
+mod pages;
 mod resample;
 mod stack;
 mod taps;

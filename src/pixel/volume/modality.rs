@@ -67,13 +67,29 @@ impl Line {
     fn fill<C: Cell>(self, bits: Bits, cells: &[C], out: &mut [f32]) -> bool {
         let clamp = |v: i64| v.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
         let (low, high) = (clamp(self.padding.0), clamp(self.padding.1));
+        let stored = |cell: &C| bits.biased_value(bits.code(*cell)) - bits.bias();
         let mut any = false;
+        if let Some((slope, intercept)) = self.whole() {
+            for (value, cell) in out.iter_mut().zip(cells) {
+                let stored = stored(cell);
+                any |= stored >= low && stored <= high;
+                *value = (stored * slope + intercept) as f32;
+            }
+            return any;
+        }
         for (value, cell) in out.iter_mut().zip(cells) {
-            let stored = bits.biased_value(bits.code(*cell)) - bits.bias();
+            let stored = stored(cell);
             any |= stored >= low && stored <= high;
             *value = (f64::from(stored) * self.slope + self.intercept + 0.0) as f32;
         }
         any
+    }
+
+    /// Slope and intercept as whole numbers, if they are such, and so small that no value of 17 bits overflows: nearly all of CT. The
+    /// values are then the same, since each is rounded once.
+    fn whole(self) -> Option<(i32, i32)> {
+        let fits = |number: f64, most: f64| (number.fract() == 0.0 && number.abs() <= most).then_some(number as i32);
+        Some((fits(self.slope, 4096.0)?, fits(self.intercept, f64::from(1 << 24))?))
     }
 }
 
@@ -140,9 +156,11 @@ mod tests {
             cells in prop::collection::vec(any::<u16>(), 1..200),
             (stored, shift, signed) in (2u16..=16).prop_flat_map(|b| (Just(b), 0..=16 - b, any::<bool>())),
             (slope, intercept) in (-20.0..20.0f64, -3000.0..3000.0f64),
+            whole in any::<bool>(),
             (low, more) in (-40_000i64..70_000, 0i64..500),
         ) {
             let frame = StoredFrame::made(Samples::Bits16(cells.clone().into()), stored, shift, signed);
+            let (slope, intercept) = if whole { (slope.round(), intercept.round()) } else { (slope, intercept) };
             let line = Line { slope, intercept, padding: (low, low + more) };
             let mut out = vec![0.0; cells.len()];
             let any = fill_16(line, frame.bits(), &cells, &mut out);

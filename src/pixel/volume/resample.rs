@@ -10,6 +10,7 @@ use crate::pixel::affine::Affine;
 use crate::pixel::share::share;
 
 use super::load::{VOLUME_BYTES_MAX, Volume};
+use super::pages::filled;
 use super::taps::{Taps, blend};
 
 /// Voxels in the patient.
@@ -75,7 +76,7 @@ impl Volume {
         grid.check()?;
         let taps = Taps::between(&knots, (0..grid.size[0]).map(|slice| slice as f64));
         let values = self.values.as_standard_layout();
-        let mut out = Array3::zeros(grid.size);
+        let mut out = filled(grid.size, 0.0);
         share(
             out.axis_iter_mut(Axis(0)).enumerate(),
             threads,
@@ -203,7 +204,7 @@ fn separable(
     let ((top, bottom), (left, right)) = (y.span(), x.span());
     let width = right - left;
     let buffers = || (vec![0.0; (bottom - top) * width], vec![0.0; width]);
-    let mut out = Array3::from_elem(size, outside);
+    let mut out = filled(size, outside);
     share(out.axis_iter_mut(Axis(0)).enumerate(), threads, buffers, |(plane, line), (slice, mut out)| {
         let Some((first, weights)) = z.of_target(slice) else { return };
         let source = |slice: usize, row: usize| {
@@ -230,7 +231,7 @@ fn gather(values: ArrayView3<'_, f32>, map: &Affine, size: [usize; 3], outside: 
     let samples = source.as_slice().unwrap_or_default();
     let sides = [columns, rows, slices];
     let strides = [1, columns, columns * rows];
-    let mut out = Array3::from_elem(size, outside);
+    let mut out = filled(size, outside);
     share(
         out.axis_iter_mut(Axis(0)).enumerate(),
         threads,
