@@ -191,7 +191,8 @@ fn check_content(header: &Header, syntax: &TransferSyntax, pixels: &PixelElement
     if encoding.big_endian && header.bits_allocated == 1 && &pixels.vr == b"OW" {
         return layout("single bits stand in big-endian words, whose order readers do not agree on");
     }
-    if matches!(header.photometric, Photometric::YbrIct | Photometric::YbrRct) && syntax.coding != Coding::Jpeg2000 {
+    let transforms = matches!(syntax.coding, Coding::Jpeg2000 | Coding::Htj2k);
+    if matches!(header.photometric, Photometric::YbrIct | Photometric::YbrRct) && !transforms {
         return layout("the colour transform of JPEG 2000 is stated for another transfer syntax");
     }
     match (&pixels.content, syntax.coding == Coding::Native) {

@@ -54,16 +54,10 @@ pub struct TransferSyntax {
     pub(super) coding: Coding,
     /// Data set deflated as a whole (PS3.5 A.5).
     pub(super) deflated: bool,
-    /// Coding may change values (PS3.5 10).
-    pub(super) lossy: bool,
 }
 
 const fn row(uid: &'static str, name: &'static str, coding: Coding) -> TransferSyntax {
-    TransferSyntax { uid, name, coding, deflated: false, lossy: false }
-}
-
-const fn lossy(uid: &'static str, name: &'static str, coding: Coding) -> TransferSyntax {
-    TransferSyntax { lossy: true, ..row(uid, name, coding) }
+    TransferSyntax { uid, name, coding, deflated: false }
 }
 
 /// All transfer syntaxes whose pixels are decoded.
@@ -72,32 +66,34 @@ pub const TRANSFER_SYNTAXES: &[TransferSyntax] = &[
     row("1.2.840.10008.1.2.1", "Explicit VR Little Endian", Coding::Native),
     row("1.2.840.10008.1.2.2", "Explicit VR Big Endian", Coding::Native),
     TransferSyntax {
+        uid: "1.2.840.10008.1.2.1.99",
+        name: "Deflated Explicit VR Little Endian",
+        coding: Coding::Native,
         deflated: true,
-        ..row("1.2.840.10008.1.2.1.99", "Deflated Explicit VR Little Endian", Coding::Native)
     },
     row("1.2.840.10008.1.2.1.98", "Encapsulated Uncompressed Explicit VR Little Endian", Coding::EncapsulatedNative),
     row("1.2.840.10008.1.2.8.1", "Deflated Image Frame Compression", Coding::DeflatedFrame),
     row("1.2.840.10008.1.2.5", "RLE Lossless", Coding::Rle),
-    lossy("1.2.840.10008.1.2.4.50", "JPEG Baseline 8-bit", Coding::Jpeg),
-    lossy("1.2.840.10008.1.2.4.51", "JPEG Extended 12-bit", Coding::Jpeg),
-    lossy("1.2.840.10008.1.2.4.53", "JPEG Spectral Selection (retired)", Coding::Jpeg),
-    lossy("1.2.840.10008.1.2.4.55", "JPEG Full Progression (retired)", Coding::Jpeg),
+    row("1.2.840.10008.1.2.4.50", "JPEG Baseline 8-bit", Coding::Jpeg),
+    row("1.2.840.10008.1.2.4.51", "JPEG Extended 12-bit", Coding::Jpeg),
+    row("1.2.840.10008.1.2.4.53", "JPEG Spectral Selection (retired)", Coding::Jpeg),
+    row("1.2.840.10008.1.2.4.55", "JPEG Full Progression (retired)", Coding::Jpeg),
     row("1.2.840.10008.1.2.4.57", "JPEG Lossless", Coding::Jpeg),
     row("1.2.840.10008.1.2.4.70", "JPEG Lossless SV1", Coding::Jpeg),
     row("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless", Coding::JpegLs),
-    lossy("1.2.840.10008.1.2.4.81", "JPEG-LS Near-lossless", Coding::JpegLs),
+    row("1.2.840.10008.1.2.4.81", "JPEG-LS Near-lossless", Coding::JpegLs),
     row("1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless", Coding::Jpeg2000),
-    lossy("1.2.840.10008.1.2.4.91", "JPEG 2000", Coding::Jpeg2000),
+    row("1.2.840.10008.1.2.4.91", "JPEG 2000", Coding::Jpeg2000),
     row("1.2.840.10008.1.2.4.110", "JPEG XL Lossless", Coding::JpegXl),
-    lossy("1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression", Coding::JpegXl),
-    lossy("1.2.840.10008.1.2.4.112", "JPEG XL", Coding::JpegXl),
+    row("1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression", Coding::JpegXl),
+    row("1.2.840.10008.1.2.4.112", "JPEG XL", Coding::JpegXl),
     // No decoder written in Rust is ripe: docs/adr/0010-htj2k-by-openjpeg.md.
     #[cfg(feature = "native-codecs")]
     row("1.2.840.10008.1.2.4.201", "HTJ2K Lossless", Coding::Htj2k),
     #[cfg(feature = "native-codecs")]
     row("1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", Coding::Htj2k),
     #[cfg(feature = "native-codecs")]
-    lossy("1.2.840.10008.1.2.4.203", "HTJ2K", Coding::Htj2k),
+    row("1.2.840.10008.1.2.4.203", "HTJ2K", Coding::Htj2k),
 ];
 
 /// The row of a UID, if its pixels can be decoded here.

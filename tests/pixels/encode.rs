@@ -1,5 +1,5 @@
-//! Encoders for made images: those of the C and C++ libraries, without loss. That an image comes back as it was put in is proof
-//! enough only with a second decoder, since encoder and first decoder are of one library.
+//! Encoders for made images: those of the C and C++ libraries. That an image comes back as it was put in is proof enough only with a
+//! second decoder, since encoder and first decoder are of one library.
 #![allow(unsafe_code)]
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -28,6 +28,18 @@ impl Plain<'_> {
 
 /// JPEG lossless, selection value 1.
 pub(crate) fn jpeg_lossless(image: &Plain<'_>) -> Vec<u8> {
+    let parameters = [(tj::TJPARAM_TJPARAM_LOSSLESS, 1), (tj::TJPARAM_TJPARAM_LOSSLESSPSV, 1)];
+    jpeg(image, image.bits, &parameters)
+}
+
+/// JPEG by DCT at the best quality, of the 8 or 12 bits that it knows; colour as YCbCr without subsampling.
+pub(crate) fn jpeg_lossy(image: &Plain<'_>) -> Vec<u8> {
+    let sampling = if image.samples == 1 { tj::TJSAMP_TJSAMP_GRAY } else { tj::TJSAMP_TJSAMP_444 };
+    let parameters = [(tj::TJPARAM_TJPARAM_QUALITY, 100), (tj::TJPARAM_TJPARAM_SUBSAMP, sampling)];
+    jpeg(image, if image.bits <= 8 { 8 } else { 12 }, &parameters)
+}
+
+fn jpeg(image: &Plain<'_>, precision: u16, parameters: &[(tj::TJPARAM, i32)]) -> Vec<u8> {
     let words: Vec<u16> = image.cells.iter().map(|cell| *cell as u16).collect();
     let (columns, rows) = (i32::from(image.columns), i32::from(image.rows));
     let format = if image.samples == 1 { tj::TJPF_TJPF_GRAY } else { tj::TJPF_TJPF_RGB };
@@ -36,12 +48,8 @@ pub(crate) fn jpeg_lossless(image: &Plain<'_>) -> Vec<u8> {
     // before it is freed. WHY: no crate encodes lossless JPEG of every depth.
     unsafe {
         let handle = tj::tj3Init(tj::TJINIT_TJINIT_COMPRESS as i32);
-        for (parameter, value) in [
-            (tj::TJPARAM_TJPARAM_LOSSLESS, 1),
-            (tj::TJPARAM_TJPARAM_LOSSLESSPSV, 1),
-            (tj::TJPARAM_TJPARAM_PRECISION, i32::from(image.bits)),
-        ] {
-            assert_eq!(tj::tj3Set(handle, parameter as i32, value), 0);
+        for (parameter, value) in parameters.iter().chain(&[(tj::TJPARAM_TJPARAM_PRECISION, precision.into())]) {
+            assert_eq!(tj::tj3Set(handle, *parameter as i32, *value), 0);
         }
         let bytes = image.bytes();
         let status = match image.bits {
@@ -57,8 +65,8 @@ pub(crate) fn jpeg_lossless(image: &Plain<'_>) -> Vec<u8> {
     }
 }
 
-/// JPEG-LS without loss; colour in one scan, sample by sample.
-pub(crate) fn jpeg_ls(image: &Plain<'_>) -> Vec<u8> {
+/// JPEG-LS in which no value is off by more than `near`; colour in one scan, sample by sample.
+pub(crate) fn jpeg_ls(image: &Plain<'_>, near: i32) -> Vec<u8> {
     let frame = ls::charls_frame_info {
         width: image.columns.into(),
         height: image.rows.into(),
@@ -74,6 +82,7 @@ pub(crate) fn jpeg_ls(image: &Plain<'_>) -> Vec<u8> {
         let encoder = ls::charls_jpegls_encoder_create();
         assert_eq!(ls::charls_jpegls_encoder_set_frame_info(encoder, &frame), 0);
         assert_eq!(ls::charls_jpegls_encoder_set_interleave_mode(encoder, mode), 0);
+        assert_eq!(ls::charls_jpegls_encoder_set_near_lossless(encoder, near), 0);
         assert_eq!(ls::charls_jpegls_encoder_get_estimated_destination_size(encoder, &mut room), 0);
         let mut coded = vec![0u8; room];
         assert_eq!(ls::charls_jpegls_encoder_set_destination_buffer(encoder, coded.as_mut_ptr().cast(), room), 0);
@@ -86,8 +95,8 @@ pub(crate) fn jpeg_ls(image: &Plain<'_>) -> Vec<u8> {
     }
 }
 
-/// JPEG 2000 without loss and without a colour transform; the codestream says the sign.
-pub(crate) fn jpeg_2000(image: &Plain<'_>) -> Vec<u8> {
+/// JPEG 2000 without a colour transform, by the reversible wavelet or by the other; the codestream says the sign.
+pub(crate) fn jpeg_2000(image: &Plain<'_>, irreversible: bool) -> Vec<u8> {
     let mut coded: Vec<u8> = Vec::new();
     let half = 1i64 << (image.bits - 1);
     let value = |code: u32| {
@@ -113,6 +122,7 @@ pub(crate) fn jpeg_2000(image: &Plain<'_>) -> Vec<u8> {
         opj::opj_set_default_encoder_parameters(parameters.as_mut_ptr());
         let mut parameters = parameters.assume_init();
         (parameters.tcp_numlayers, parameters.cp_disto_alloc, parameters.numresolution) = (1, 1, 3);
+        parameters.irreversible = irreversible.into();
         let encoder = opj::opj_create_compress(opj::OPJ_CODEC_FORMAT::OPJ_CODEC_J2K);
         assert_eq!(opj::opj_setup_encoder(encoder, &mut parameters, picture), 1);
         let stream = opj::opj_stream_create(1 << 16, 0);

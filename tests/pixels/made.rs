@@ -17,34 +17,29 @@ const ENCAPSULATED: &str = "1.2.840.10008.1.2.1.98";
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 const RLE: &str = "1.2.840.10008.1.2.5";
 
-#[cfg(feature = "native-codecs")]
-const JPEG_LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
-#[cfg(feature = "native-codecs")]
-const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
-#[cfg(feature = "native-codecs")]
-const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
-
 const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 
 /// A single-frame image.
 #[derive(Clone)]
-struct Made {
-    syntax: &'static str,
-    rows: u16,
-    columns: u16,
-    photometric: &'static str,
-    samples: u16,
-    allocated: u16,
-    stored: u16,
-    high_bit: u16,
-    signed: bool,
+pub(crate) struct Made {
+    pub(crate) syntax: &'static str,
+    pub(crate) rows: u16,
+    pub(crate) columns: u16,
+    pub(crate) photometric: &'static str,
+    pub(crate) samples: u16,
+    pub(crate) allocated: u16,
+    pub(crate) stored: u16,
+    pub(crate) high_bit: u16,
+    pub(crate) signed: bool,
     /// 0x0010 Pixel Data, 0x0008 Float Pixel Data.
-    element: u16,
+    pub(crate) element: u16,
     /// One number a sample, as it stands in its cell, unused bits included.
-    cells: Vec<u32>,
+    pub(crate) cells: Vec<u32>,
+    /// Pixel Data is this codestream, and `cells` are what it is to give.
+    pub(crate) codestream: Vec<u8>,
 }
 
-const PLAIN: Made = Made {
+pub(crate) const PLAIN: Made = Made {
     syntax: EXPLICIT,
     rows: 3,
     columns: 5,
@@ -56,6 +51,7 @@ const PLAIN: Made = Made {
     signed: false,
     element: 0x0010,
     cells: Vec::new(),
+    codestream: Vec::new(),
 };
 
 /// One element; `value` is made of words in little endian if the VR is one of words.
@@ -80,7 +76,7 @@ fn element(syntax: &str, tag: (u16, u16), vr: &str, value: &[u8]) -> Vec<u8> {
 }
 
 impl Made {
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let text = |tag, vr: &str, value: &str| element(self.syntax, tag, vr, value.as_bytes());
         let word = |number: u16, value: u16| element(self.syntax, (0x0028, number), "US", &value.to_le_bytes());
         let dataset = [
@@ -112,12 +108,7 @@ impl Made {
             ENCAPSULATED => fragments(&little),
             DEFLATED_FRAME => fragments(&deflated(&little)),
             RLE => fragments(&run_lengths(&self.cells, size)),
-            #[cfg(feature = "native-codecs")]
-            JPEG_LOSSLESS => fragments(&crate::encode::jpeg_lossless(&self.plain())),
-            #[cfg(feature = "native-codecs")]
-            JPEG_LS => fragments(&crate::encode::jpeg_ls(&self.plain())),
-            #[cfg(feature = "native-codecs")]
-            JPEG_2000 => fragments(&crate::encode::jpeg_2000(&self.plain())),
+            _ if !self.codestream.is_empty() => fragments(&self.codestream),
             BIG_ENDIAN if size == 4 => {
                 // Whole samples are swapped, so the words of `element` stand the other way round.
                 let words = self.cells.iter().flat_map(|cell| cell.rotate_left(16).to_le_bytes());
@@ -125,20 +116,6 @@ impl Made {
             }
             _ if self.element == 0x0008 => element(self.syntax, tag, "OF", &little),
             _ => element(self.syntax, tag, if size == 1 { "OB" } else { "OW" }, &little),
-        }
-    }
-}
-
-#[cfg(feature = "native-codecs")]
-impl Made {
-    fn plain(&self) -> crate::encode::Plain<'_> {
-        crate::encode::Plain {
-            rows: self.rows,
-            columns: self.columns,
-            samples: self.samples,
-            bits: self.stored,
-            signed: self.signed,
-            cells: &self.cells,
         }
     }
 }
@@ -176,7 +153,7 @@ fn run_lengths(cells: &[u32], size: usize) -> Vec<u8> {
     [header, segments].concat()
 }
 
-fn stored_values(bytes: Vec<u8>) -> Result<Vec<i64>> {
+pub(crate) fn stored_values(bytes: Vec<u8>) -> Result<Vec<i64>> {
     let instance = Instance::read(&bytes.into(), &overread::dicom::Limits::default())?;
     match stage_frame(&Decoder::in_process(), &instance, Stage::Stored, 0)? {
         StageFrame::Integers(values) => Ok(values),
@@ -185,7 +162,7 @@ fn stored_values(bytes: Vec<u8>) -> Result<Vec<i64>> {
 }
 
 /// Numbers that fill 32 bits and repeat from run to run.
-fn noise() -> impl Iterator<Item = u32> {
+pub(crate) fn noise() -> impl Iterator<Item = u32> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     std::iter::repeat_with(move || {
         state ^= state << 13;
@@ -216,66 +193,8 @@ fn every_depth_sign_and_high_bit_is_read_whatever_stands_in_the_unused_bits() {
     assert_eq!(images, 7 * (8 + 16 + 32) * 4);
 }
 
-/// Flat parts, steps and noise, so that every mode of a coder is used; codes of `stored` bits.
-#[cfg(feature = "native-codecs")]
-fn drawn(noise: &mut impl Iterator<Item = u32>, stored: u16, samples: u16) -> Vec<u32> {
-    let mask = u32::MAX >> (32 - u32::from(stored));
-    let cell = |at: usize, bits: u32| match at / 160 % 3 {
-        0 => mask / 3,
-        1 => (at as u32).wrapping_mul(mask / 64 + 1) & mask,
-        _ => bits & mask,
-    };
-    (0..20 * 24 * usize::from(samples)).map(|at| cell(at, noise.next().unwrap())).collect()
-}
-
-/// Two decoders of different origin give what was put in, wherever both know the kind.
-#[cfg(feature = "native-codecs")]
-#[test]
-fn every_depth_and_sign_comes_back_from_its_codestream_by_two_decoders() {
-    use overread::dicom::Decoders;
-    let mut noise = noise();
-    let (mut images, mut by_both) = (0, 0);
-    for (syntax, least) in [(JPEG_LOSSLESS, 2), (JPEG_LS, 2), (JPEG_2000, 1)] {
-        for (allocated, stored) in [8u16, 16].into_iter().flat_map(|a| (least..=a).map(move |s| (a, s))) {
-            for (samples, signed) in [(1, false), (1, true), (3, false)] {
-                let photometric = if samples == 1 { "MONOCHROME2" } else { "RGB" };
-                let cells = drawn(&mut noise, stored, samples);
-                let size = Made { rows: 20, columns: 24, high_bit: stored - 1, ..PLAIN };
-                let made = Made { syntax, photometric, samples, allocated, stored, signed, cells, ..size };
-                let want: Vec<i64> = made.cells.iter().map(|cell| value(*cell, &made)).collect();
-                let kind = format!("{syntax}: {stored} of {allocated}, {samples} samples, signed {signed}");
-                assert_eq!(stored_values(made.bytes()), Ok(want), "{kind}");
-                images += 1;
-                let instance = Instance::read(&made.bytes().into(), &overread::dicom::Limits::default()).unwrap();
-                if let Ok(second) = instance.frame_with(0, Decoders::Rust) {
-                    assert_eq!(codes(&second.samples, stored), made.cells, "{kind}, the decoder in Rust");
-                    by_both += 1;
-                }
-            }
-        }
-    }
-    println!("{images} made images of three codecs came back, {by_both} of them from a second decoder, too");
-    assert_eq!((images, by_both), (3 * (7 + 15 + 7 + 15 + 8 + 16), BY_BOTH));
-}
-
-/// Of those images, as many the decoders in Rust know.
-#[cfg(feature = "native-codecs")]
-const BY_BOTH: usize = 168;
-
-#[cfg(feature = "native-codecs")]
-fn codes(samples: &overread::dicom::Samples, stored: u16) -> Vec<u32> {
-    use overread::dicom::Samples;
-    let mask = u32::MAX >> (32 - u32::from(stored));
-    match samples {
-        Samples::Bits8(cells) => cells.iter().map(|cell| u32::from(*cell) & mask).collect(),
-        Samples::Bits16(cells) => cells.iter().map(|cell| u32::from(*cell) & mask).collect(),
-        Samples::Bits32(cells) => cells.iter().map(|cell| cell & mask).collect(),
-        Samples::Floats(_) => panic!("codestreams hold whole numbers"),
-    }
-}
-
 /// PS3.3 C.7.6.3.1, done here with division where the service shifts.
-fn value(cell: u32, made: &Made) -> i64 {
+pub(crate) fn value(cell: u32, made: &Made) -> i64 {
     let below = 2i64.pow(u32::from(made.high_bit + 1 - made.stored));
     let range = 2i64.pow(u32::from(made.stored));
     let code = (i64::from(cell) / below).rem_euclid(range);

@@ -7,6 +7,8 @@
 mod support;
 
 #[cfg(feature = "native-codecs")]
+mod coded;
+#[cfg(feature = "native-codecs")]
 mod encode;
 mod expected;
 mod header;

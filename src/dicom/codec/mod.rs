@@ -179,12 +179,7 @@ impl Instance {
         };
         let coding = self.transfer_syntax().coding;
         let Content::Native(range) = &self.pixels().content else {
-            let frame = run(coding, &request(&self.codestream(frame_index)?))?;
-            return Ok(if self.transfer_syntax().lossy && !self.header().signed {
-                Frame { samples: frame.samples.saturated(header.bits_stored), ..frame }
-            } else {
-                frame
-            });
+            return run(coding, &request(&self.codestream(frame_index)?));
         };
         let all = self.slice(range);
         let (bits, index) = (header.frame_bits() as usize, frame_index as usize);

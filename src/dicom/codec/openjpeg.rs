@@ -13,8 +13,8 @@ use super::{Cell, Codec, Frame, Request, Samples, damaged};
 
 pub(super) struct Jpeg2000;
 
-/// Deeper samples would leave the decoder's 32-bit coefficients no room for the gain of the transform.
-const BITS_MAX: u16 = 26;
+/// Deeper samples leave 32-bit coefficients too little room for the gain of the transform: from 25 bits on, some colours came back wrong.
+const BITS_MAX: u16 = 24;
 
 /// What the stream buffers for small reads; tile data is read past it, straight from the codestream.
 const STREAM_BUFFER_BYTES: usize = 1 << 12;

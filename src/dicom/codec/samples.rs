@@ -104,28 +104,4 @@ impl Samples {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// Unsigned codes of a lossy codestream that may be deeper than `bits_stored`: what overshoots the largest value becomes it. Cut
-    /// off like an unused bit, the brightest pixels would turn black.
-    pub(super) fn saturated(self, bits_stored: u16) -> Samples {
-        match self {
-            Samples::Bits8(cells) => Samples::Bits8(cells.saturated(bits_stored)),
-            Samples::Bits16(cells) => Samples::Bits16(cells.saturated(bits_stored)),
-            Samples::Bits32(cells) => Samples::Bits32(cells.saturated(bits_stored)),
-            Samples::Floats(values) => Samples::Floats(values),
-        }
-    }
-}
-
-impl<C: Cell> Cells<C> {
-    fn saturated(self, bits_stored: u16) -> Cells<C> {
-        let largest = u32::MAX >> 32u16.saturating_sub(bits_stored);
-        // Nearly always nothing is to be done, and one look at all bits says so.
-        if self.iter().fold(0, |bits, cell| bits | cell.code()) <= largest {
-            return self;
-        }
-        let mut cells = self.into_vec();
-        cells.iter_mut().for_each(|cell| *cell = C::of(cell.code().min(largest)));
-        cells.into()
-    }
 }
