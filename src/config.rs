@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     analysis, dicom,
     error::{Code, Error, Result, Subject},
-    gate::grpc,
+    gate::{dimse, grpc},
     infer, ledger, study, telemetry,
 };
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub analysis: analysis::Config,
     /// How much the gRPC API takes at a time.
     pub grpc: grpc::Config,
+    /// The DICOM port, and who may send to it.
+    pub dimse: dimse::Config,
     /// What is logged.
     pub log: telemetry::Config,
 }
@@ -132,6 +134,11 @@ fn set(table: &mut toml::Table, defaults: &toml::Table, section: &str, key: &str
         Some(toml::Value::Boolean(_)) => {
             text.parse().map(toml::Value::Boolean).map_err(|_| bad("true or false is needed"))?
         }
+        Some(toml::Value::Array(_)) => text
+            .parse::<toml::Value>()
+            .ok()
+            .filter(toml::Value::is_array)
+            .ok_or_else(|| bad("a list is needed, for example [{ calling = \"CT1\" }]"))?,
         Some(_) => toml::Value::String(text.to_owned()),
     };
     let keys = table.entry(section.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));

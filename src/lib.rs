@@ -5,6 +5,8 @@ pub mod error;
 pub mod uid;
 
 pub mod dicom;
+
+pub mod network;
 pub mod pixel;
 
 pub mod model;

@@ -8,7 +8,10 @@ use crate::{
     config::Config,
     dicom::Decoder,
     error::{Code, Error, Result, Subject},
-    gate::grpc::{self, Rooms},
+    gate::{
+        dimse,
+        grpc::{self, Rooms},
+    },
     infer::Pool,
     ledger::{self, Ledger, State, StudyFilter},
     model::{self, Model},
@@ -19,9 +22,12 @@ use crate::{
 pub struct Server {
     /// Where the gRPC API listens.
     pub address: SocketAddr,
+    /// Where the DICOM port listens, if it does.
+    pub dicom_address: Option<SocketAddr>,
     ledger: Ledger,
     workers: Workers,
     gate: JoinHandle<Result<()>>,
+    dimse: Option<JoinHandle<()>>,
     sealer: JoinHandle<()>,
     stop: watch::Sender<bool>,
     drain: Duration,
@@ -33,8 +39,9 @@ impl Server {
     /// Errors: `InvalidArgument` for an address or folder that cannot be used; those of the ledger. A model that fails its checks
     /// is logged and left out; the others serve.
     pub async fn start(config: Config) -> Result<Server> {
-        let listener = listen(&config.server.listen).await?;
-        let address = listener.local_addr().map_err(|_| Error::internal("the listening address is not known"))?;
+        raise_file_limit();
+        let (listener, address) = listen(&config.server.listen, "server.listen").await?;
+        let dicom_port = DicomPort::open(&config.dimse).await?;
         let decoder = Decoder::new(&config.decode)?;
         let ledger = open_ledger(&config)?;
         let starting = decoder.clone();
@@ -64,9 +71,11 @@ impl Server {
         let sealer = tokio::spawn(seal_quiet(ledger.clone(), intake.clone(), config.study.clone(), stopped.clone()));
         let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone(), decoder };
         let drain = Duration::from_secs(config.server.drain_s);
+        let dicom_address = dicom_port.as_ref().map(|port| port.address);
+        let dimse = dicom_port.map(|port| port.serve(&rooms, &config, stopped.clone(), drain));
         let gate = tokio::spawn(grpc::serve(listener, rooms, config.grpc.clone(), stopped, drain));
         tracing::info!(%address, decode = config.decode.mode.name(), "serving");
-        Ok(Server { address, ledger, workers, gate, sealer, stop, drain })
+        Ok(Server { address, dicom_address, ledger, workers, gate, dimse, sealer, stop, drain })
     }
 
     /// Takes nothing new, lets running calls and images end within the drain time, and makes everything durable.
@@ -74,7 +83,12 @@ impl Server {
         tracing::info!("stopping");
         // Without a receiver everything has ended already.
         let _no_receiver = self.stop.send(true);
-        let (_workers, gate) = tokio::join!(self.workers.stop(self.drain), self.gate);
+        let dimse = async {
+            if let Some(dimse) = self.dimse {
+                dimse.await.unwrap_or_else(|_| tracing::error!("the DICOM gate ended by a panic"));
+            }
+        };
+        let (_workers, gate, ()) = tokio::join!(self.workers.stop(self.drain), self.gate, dimse);
         if let Err(error) = gate.unwrap_or_else(|_| Err(Error::internal("the gRPC gate ended by a panic"))) {
             tracing::error!(code = %error.code, detail = error.detail, "the gRPC gate did not end in order");
         }
@@ -103,11 +117,47 @@ fn open_ledger(config: &Config) -> Result<Ledger> {
     Ok(ledger)
 }
 
-async fn listen(address: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| {
+/// Each connection is a file handle; a process is usually born with leave for 1,024, and may take more.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).is_err() {
+        tracing::warn!(limit = limit.current, "the limit of open files cannot be raised");
+    }
+}
+
+/// The DICOM port, bound before anything else starts: a port that is taken is said at once.
+struct DicomPort {
+    listener: TcpListener,
+    address: SocketAddr,
+    peers: dimse::Peers,
+}
+
+impl DicomPort {
+    async fn open(config: &dimse::Config) -> Result<Option<DicomPort>> {
+        let peers = dimse::Peers::new(config)?;
+        if config.listen.is_empty() {
+            return Ok(None);
+        }
+        raise_file_limit();
+        let (listener, address) = listen(&config.listen, "dimse.listen").await?;
+        Ok(Some(DicomPort { listener, address, peers }))
+    }
+
+    fn serve(self, rooms: &Rooms, config: &Config, stopped: watch::Receiver<bool>, drain: Duration) -> JoinHandle<()> {
+        tracing::info!(address = %self.address, title = config.dimse.title, "serving DICOM");
+        let rooms = dimse::Rooms { intake: rooms.intake.clone(), limits: config.dicom.clone(), peers: self.peers };
+        tokio::spawn(dimse::serve(self.listener, rooms, config.dimse.clone(), stopped, drain))
+    }
+}
+
+async fn listen(address: &str, key: &str) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.map_err(|e| {
         let detail = format!("{address} cannot be listened on ({}); choose another address or port", e.kind());
-        Error::new(Code::InvalidArgument, detail).about(Subject::Field("server.listen".to_owned()))
-    })
+        Error::new(Code::InvalidArgument, detail).about(Subject::Field(key.to_owned()))
+    })?;
+    let bound = listener.local_addr().map_err(|_| Error::internal("the listening address is not known"))?;
+    Ok((listener, bound))
 }
 
 fn serving(models: Vec<Model>, failed: &[(String, Error)]) -> Vec<Arc<Model>> {

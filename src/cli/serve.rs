@@ -21,6 +21,12 @@ pub(super) struct ServeArgs {
     /// Address of the gRPC API; port 0 takes a free one [default: 127.0.0.1:7410]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Address of the DICOM port, for C-ECHO and C-STORE; 11112 is usual [default: none]
+    #[arg(long, value_name = "HOST:PORT")]
+    dicom: Option<String>,
+    /// AE title that DICOM senders call [default: OVERREAD]
+    #[arg(long, value_name = "TITLE")]
+    title: Option<String>,
     /// Folder of everything durable [default: overread-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -30,7 +36,7 @@ pub(super) struct ServeArgs {
     /// Any other key of the configuration, for example `--set study.quiet_period_s=20`
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
-    /// Write the address here once it serves (for scripts that start it on port 0)
+    /// Write the address here once it serves (for scripts that start it on port 0); that of the DICOM port in a second line
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     /// Print the configuration in force and stop
@@ -63,8 +69,11 @@ fn serve(args: &ServeArgs) -> Result<()> {
             "overread serves gRPC on {} (research use only; plain text, no accounts: keep it on loopback)",
             server.address
         );
+        if let Some(address) = server.dicom_address {
+            println!("overread serves DICOM on {address}");
+        }
         if let Some(path) = &args.ready_file {
-            write_ready(path, &server.address.to_string())?;
+            write_ready(path, &ready_lines(&server))?;
         }
         tokio::select! {
             _ = terminate.recv() => {}
@@ -81,6 +90,8 @@ fn overrides(args: &ServeArgs) -> Result<Vec<Override>> {
     let path = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
     let named = [
         ("server.listen", args.listen.clone()),
+        ("dimse.listen", args.dicom.clone()),
+        ("dimse.title", args.title.clone()),
         ("server.data_dir", path(&args.data_dir)),
         ("server.models_dir", path(&args.models_dir)),
     ];
@@ -102,6 +113,11 @@ pub(super) fn parse_set(pair: &str) -> Result<Override> {
 
 fn watch_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
     signal(kind).map_err(|_| Error::internal("signals cannot be watched"))
+}
+
+fn ready_lines(server: &Server) -> String {
+    let dicom = server.dicom_address.map(|address| format!("\n{address}")).unwrap_or_default();
+    format!("{}{dicom}", server.address)
 }
 
 /// Whole or not at all: a script that polls for the file never reads half an address.

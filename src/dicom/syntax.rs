@@ -103,7 +103,7 @@ pub fn transfer_syntax(uid: &str) -> Option<&'static TransferSyntax> {
 
 /// SOP Classes that hold images of pixels to look at (PS3.4 B.5). Everything else is refused as `UnsupportedSopClass`:
 /// segmentations, reports, plans, waveforms, documents, parametric maps, raw data, video.
-pub(super) const IMAGE_SOP_CLASSES: &[&str] = &[
+pub const IMAGE_SOP_CLASSES: &[&str] = &[
     "1.2.840.10008.5.1.4.1.1.1",        // Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",      // Digital X-Ray, for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",    // Digital X-Ray, for processing

@@ -193,6 +193,9 @@ codes! {
     PermissionDenied "PERMISSION_DENIED" Request PermissionDenied 0x0124 403 1 AfterChange
         "The caller may not do this."
         "Ask the administrator for the right.";
+    ContentMismatch "CONTENT_MISMATCH" Refused InvalidArgument 0xA900 409 3 Never
+        "The object is not the one that the request names: its SOP Class or SOP Instance UID is another."
+        "Check the sender: its index and its files disagree.";
 }
 
 impl Code {

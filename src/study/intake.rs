@@ -19,14 +19,26 @@ use crate::{
 pub enum Source {
     /// The gRPC API.
     Grpc,
+    /// C-STORE.
+    Dimse,
 }
 
 impl Source {
     fn as_str(self) -> &'static str {
         match self {
             Source::Grpc => "grpc",
+            Source::Dimse => "dimse",
         }
     }
+}
+
+/// What a gate was told of an instance before its bytes came: the object itself must say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// SOP Class UID.
+    pub sop_class: Uid,
+    /// SOP Instance UID.
+    pub sop_instance: Uid,
 }
 
 /// What became of one instance.
@@ -68,15 +80,15 @@ impl Intake {
     }
 
     /// Vets, stores and answers for one instance: `bytes` is a whole Part 10 file or data set, `sha256` what the gate has made of
-    /// them while they came (the pack is checked against it whenever they are read).
+    /// them while they came (the pack is checked against it whenever they are read); `named` what it was told of them, if it was.
     ///
     /// A refusal is answered, recorded where the study is known, and never an error of the call: others go on.
     /// Cancel safety: dropped before the answer, the instance may or may not be stored; sending it again is harmless.
-    pub async fn take(&self, bytes: Bytes, sha256: [u8; 32], source: Source) -> InstanceReceipt {
+    pub async fn take(&self, bytes: Bytes, sha256: [u8; 32], source: Source, named: Option<Named>) -> InstanceReceipt {
         let limits = Arc::clone(&self.limits);
         let to_read = bytes.clone();
         // Parsing is CPU work: off the async threads.
-        let vetted = tokio::task::spawn_blocking(move || vet(&to_read, &limits)).await;
+        let vetted = tokio::task::spawn_blocking(move || vet(&to_read, &limits, named.as_ref())).await;
         let vetted = match vetted {
             Ok(vetted) => vetted,
             Err(_) => Err((None, None, Error::internal("reading the instance failed unexpectedly"))),
@@ -151,14 +163,34 @@ impl Intake {
 
 type Rejected = (Option<Uid>, Option<Uid>, Error);
 
-fn vet(bytes: &Bytes, limits: &Limits) -> std::result::Result<dicom::Header, Rejected> {
+fn vet(bytes: &Bytes, limits: &Limits, named: Option<&Named>) -> std::result::Result<dicom::Header, Rejected> {
     match Instance::read(bytes, limits) {
-        Ok(instance) => Ok(instance.header().clone()),
+        Ok(instance) => as_named(instance.header().clone(), named),
         Err(error) => {
             let identity = dicom::identify(bytes, limits);
-            Err((identity.study, identity.sop_instance, error))
+            match (named, &identity.sop_instance) {
+                // Whatever else is wrong with it: it is another one.
+                (Some(named), Some(found)) if named.sop_instance != *found => Err(another(identity.study)),
+                (Some(_) | None, _) => Err((identity.study, identity.sop_instance, error)),
+            }
         }
     }
+}
+
+fn as_named(header: dicom::Header, named: Option<&Named>) -> std::result::Result<dicom::Header, Rejected> {
+    match named {
+        Some(named) if named.sop_instance != header.sop_instance => Err(another(Some(header.study))),
+        Some(named) if named.sop_class != header.sop_class => {
+            let differs = Error::new(Code::ContentMismatch, "SOP Class UID is not that of the request");
+            Err((Some(header.study), Some(header.sop_instance), differs))
+        }
+        Some(_) | None => Ok(header),
+    }
+}
+
+/// Another name than announced is no name to record it by: the refusal stands under none.
+fn another(study: Option<Uid>) -> Rejected {
+    (study, None, Error::new(Code::ContentMismatch, "SOP Instance UID is not that of the request"))
 }
 
 fn new_instance(header: dicom::Header, bytes: Bytes, sha256: [u8; 32], source: Source) -> NewInstance {

@@ -11,7 +11,7 @@ mod plan_json;
 mod seal;
 mod state;
 
-pub use intake::{InstanceReceipt, Intake, Outcome, Source};
+pub use intake::{InstanceReceipt, Intake, Named, Outcome, Source};
 pub use plan::{Clause, Plan, Target, VolumeName, plan};
 pub use plan_json::{PlanRecord, plan_from_json, plan_to_json};
 pub use seal::{Config, SealedBy};

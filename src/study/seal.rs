@@ -30,6 +30,8 @@ impl Config {
 pub enum SealedBy {
     /// The caller of Analyze half-closed its stream.
     CallEnd,
+    /// A peer whose rule says so released the association by which it sent.
+    Release,
     /// SealStudy, or another explicit request.
     Request,
     /// Nothing new for the quiet period.
@@ -41,6 +43,7 @@ impl SealedBy {
     pub fn as_str(self) -> &'static str {
         match self {
             SealedBy::CallEnd => "call_end",
+            SealedBy::Release => "association_release",
             SealedBy::Request => "request",
             SealedBy::QuietPeriod => "quiet_period",
         }

@@ -9,6 +9,8 @@ pub struct ServerProcess {
     child: Child,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    /// `127.0.0.1:PORT` of the DICOM port, where `dimse.listen` opened one.
+    pub dicom: Option<String>,
     log: PathBuf,
 }
 
@@ -29,10 +31,12 @@ pub fn start(data: &Path, models: &Path, sets: &[&str]) -> ServerProcess {
         command.args(["--set", set]);
     }
     let child = command.stdout(Stdio::null()).stderr(log_file).spawn().expect("the server starts");
-    let mut server = ServerProcess { child, url: String::new(), log };
+    let mut server = ServerProcess { child, url: String::new(), dicom: None, log };
     loop {
-        if let Ok(address) = std::fs::read_to_string(&ready) {
-            server.url = format!("http://{address}");
+        if let Ok(addresses) = std::fs::read_to_string(&ready) {
+            let mut lines = addresses.lines().map(str::to_owned);
+            server.url = format!("http://{}", lines.next().expect("an address"));
+            server.dicom = lines.next();
             return server;
         }
         if let Some(status) = server.child.try_wait().expect("the server can be asked") {

@@ -9,6 +9,7 @@ pub(super) const ROOMS: &[(&str, u8)] = &[
     ("error", 0),
     ("uid", 0),
     ("dicom", 1),
+    ("network", 2),
     ("pixel", 2),
     ("model", 3),
     ("infer", 4),

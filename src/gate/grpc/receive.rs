@@ -210,7 +210,7 @@ pub(super) async fn receive<M: Carries, T>(
         while let Some(ended) = ended.recv().await {
             let receipt = match ended {
                 // The share lives as long as the bytes.
-                Ended::Whole(bytes, sha256, _share) => intake.take(bytes, sha256, Source::Grpc).await,
+                Ended::Whole(bytes, sha256, _share) => intake.take(bytes, sha256, Source::Grpc, None).await,
                 Ended::Refused(error) => {
                     InstanceReceipt { sop_instance: None, study: None, outcome: Outcome::Refused(error) }
                 }
