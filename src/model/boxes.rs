@@ -47,10 +47,16 @@ fn volume(low: [f64; 3], high: [f64; 3]) -> f64 {
 }
 
 impl Corners {
-    /// Both corners through a map that keeps axes straight, in order again.
+    /// The box around all eight corners through `map`. Of a tilted series the model's grid is sheared against the source's: there
+    /// two corners alone would span too little.
     pub(super) fn through(self, map: impl Fn([f64; 3]) -> [f64; 3]) -> Corners {
-        let (a, b) = (map(self.low), map(self.high));
-        Corners { low: [0, 1, 2].map(|axis| a[axis].min(b[axis])), high: [0, 1, 2].map(|axis| a[axis].max(b[axis])) }
+        let corner =
+            |at: usize| [0, 1, 2].map(|axis| if at >> axis & 1 == 1 { self.high[axis] } else { self.low[axis] });
+        let mapped = [0, 1, 2, 3, 4, 5, 6, 7].map(|at| map(corner(at)));
+        let edge = |axis: usize, of: fn(f64, f64) -> f64| {
+            mapped.iter().map(|point| point[axis]).reduce(of).unwrap_or(f64::NAN)
+        };
+        Corners { low: [0, 1, 2].map(|axis| edge(axis, f64::min)), high: [0, 1, 2].map(|axis| edge(axis, f64::max)) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    pixel::{Affine, Grid, Stack, Volume, resample, resample_nearest},
+    pixel::{Affine, Defect, Grid, Stack, Volume, resample, resample_nearest},
 };
 
 /// A target axis: the source axis (0 column, 1 row, 2 slice) that it runs along, and whether backwards.
@@ -112,10 +112,27 @@ impl VolumeInput {
     }
 }
 
-/// The source's own grid turned to the tensor's axes; the grid that the recipe asks for; how they are turned.
+/// The source's own grid turned to the tensor's axes; the grid that the recipe asks for, of a tilted series at right angles; how they
+/// are turned.
 fn target(recipe: &VolumeRecipe, stack: &Stack) -> (Grid, Grid, Turn) {
     let source = stack.grid();
     let turn = closest(&source.affine, recipe.axes.directions());
+    let whole = turned(&source, turn);
+    let level = if stack.warnings.contains(&Defect::GantryTilt) { turned(&source.level(), turn) } else { whole };
+    let grid = match (recipe.grid, recipe.spacing_mm) {
+        (Some(size), _) => level.with_size(size),
+        (None, Some(spacing)) => level.with_spacing(spacing),
+        (None, None) => level,
+    };
+    // A grid smaller than a patch lies in the middle of one.
+    let patch = recipe.patch();
+    let size = [0, 1, 2].map(|axis| grid.size[axis].max(patch[axis]));
+    let before = [0, 1, 2].map(|axis| -(((size[axis] - grid.size[axis]) / 2) as i64));
+    (whole, grid.part(before, size), turn)
+}
+
+/// The same voxels with axes in another order and direction.
+fn turned(source: &Grid, turn: Turn) -> Grid {
     let side = |axis: usize| source.size[2 - turn[axis].0];
     let step = |axis: usize| {
         let (own, backwards) = turn[axis];
@@ -126,17 +143,7 @@ fn target(recipe: &VolumeRecipe, stack: &Stack) -> (Grid, Grid, Turn) {
         first[own] = if backwards { source.size[2 - own] as f64 - 1.0 } else { 0.0 };
     }
     let affine = Affine::new([step(2), step(1), step(0)], source.affine.to_patient(first));
-    let whole = Grid { size: [side(0), side(1), side(2)], affine };
-    let grid = match (recipe.grid, recipe.spacing_mm) {
-        (Some(size), _) => whole.with_size(size),
-        (None, Some(spacing)) => whole.with_spacing(spacing),
-        (None, None) => whole,
-    };
-    // A grid smaller than a patch lies in the middle of one.
-    let patch = recipe.patch();
-    let size = [0, 1, 2].map(|axis| grid.size[axis].max(patch[axis]));
-    let before = [0, 1, 2].map(|axis| -(((size[axis] - grid.size[axis]) / 2) as i64));
-    (whole, grid.part(before, size), turn)
+    Grid { size: [side(0), side(1), side(2)], affine }
 }
 
 /// For each tensor axis the source axis that runs closest to its direction, each once: the choice whose cosines have the largest sum

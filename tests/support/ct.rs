@@ -17,6 +17,8 @@ pub struct Scan {
     pub origin_mm: [f64; 3],
     /// Image Orientation (Patient).
     pub directions: [f64; 6],
+    /// From one slice to the next, mm, as the table moved under a tilted gantry. `None`: along the normal, at the distance of slices.
+    pub table_mm: Option<[f64; 3]>,
     /// Centre (left, posterior, superior) and radius, mm; 300 HU.
     pub ball_mm: Option<([f64; 3], f64)>,
 }
@@ -34,6 +36,7 @@ pub fn scan(seed: u64) -> Scan {
         spacing_mm: [5.0, 2.0, 2.0],
         origin_mm: [-63.0, -63.0, 100.0],
         directions: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        table_mm: None,
         ball_mm: None,
     }
 }
@@ -66,10 +69,7 @@ impl Scan {
 
     /// Instance Number, position, orientation, and pixel spacing.
     pub fn place(&self, index: u16) -> Place {
-        let [x, y, z] = self.origin_mm;
-        let across = f64::from(index) * self.spacing_mm[0];
-        let normal = self.normal();
-        let position = [x + across * normal[0], y + across * normal[1], z + across * normal[2]];
+        let position = self.first_pixel(index);
         let number = u32::from(index) * 7919 % 1000;
         let text = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join("\\");
         Place {
@@ -83,22 +83,20 @@ impl Scan {
         }
     }
 
-    fn normal(&self) -> [f64; 3] {
+    /// Where the first pixel of a slice lies, mm.
+    fn first_pixel(&self, index: u16) -> [f64; 3] {
         let [a, b, c, d, e, f] = self.directions;
-        [b * f - c * e, c * d - a * f, a * e - b * d]
+        let normal = [b * f - c * e, c * d - a * f, a * e - b * d];
+        let way = self.table_mm.unwrap_or(normal.map(|v| v * self.spacing_mm[0]));
+        [0, 1, 2].map(|axis| self.origin_mm[axis] + f64::from(index) * way[axis])
     }
 
     /// HU + 1024: air around an ellipse of water, and the ball.
     fn pixels(&self, index: u16) -> Vec<u16> {
+        let first = self.first_pixel(index);
         let place = |row: u16, column: u16| {
-            let (across, normal) = (f64::from(index) * self.spacing_mm[0], self.normal());
             let (down, right) = (f64::from(row) * self.spacing_mm[1], f64::from(column) * self.spacing_mm[2]);
-            [0, 1, 2].map(|axis| {
-                self.origin_mm[axis]
-                    + across * normal[axis]
-                    + right * self.directions[axis]
-                    + down * self.directions[3 + axis]
-            })
+            [0, 1, 2].map(|axis| first[axis] + right * self.directions[axis] + down * self.directions[3 + axis])
         };
         let in_body = |row: u16, column: u16| {
             let share = |at: u16, of: u16| (f64::from(at) + 0.5) / f64::from(of) * 2.0 - 1.0;

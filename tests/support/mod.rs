@@ -10,5 +10,6 @@
 pub mod corpus;
 pub mod ct;
 pub mod dicom;
+pub mod made_model;
 pub mod page;
 pub mod server;

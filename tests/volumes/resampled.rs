@@ -133,6 +133,35 @@ fn a_grid_beyond_the_budget_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
+    /// Whatever the tilt: right angles, the same planes of slices, and every voxel of the tilted box inside, at most one to spare.
+    #[test]
+    fn a_level_grid_is_the_box_at_right_angles_around_a_tilted_one(
+        tilt in -0.5..0.5f64, aside in -0.3..0.3f64, steps in [0.3..4.0f64, 0.3..4.0, 0.8..9.0],
+        size in [1..20usize, 2..30usize, 2..30usize],
+    ) {
+        let way = [aside * steps[2], tilt.sin() * steps[2], tilt.cos() * steps[2]];
+        let tilted = Grid { size, affine: Affine::new([[steps[0], 0.0, 0.0], [0.0, steps[1], 0.0], way], [-8.0, 22.0, 33.0]) };
+        let level = tilted.level();
+        let [a, b, c] = [0, 1, 2].map(|axis| level.affine.step(axis));
+        let dot = |a: [f64; 3], b: [f64; 3]| (0..3).map(|axis| a[axis] * b[axis]).sum::<f64>();
+        prop_assert!(dot(a, b).abs() < 1e-9 && dot(a, c).abs() < 1e-9 && dot(b, c).abs() < 1e-9);
+        prop_assert_eq!((a, b, level.size[0]), (tilted.affine.step(0), tilted.affine.step(1), size[0]));
+        let to_level = level.affine.inverse().unwrap();
+        let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for corner in 0..8usize {
+            let at = |axis: usize| if corner >> axis & 1 == 1 { size[2 - axis] as f64 - 1.0 } else { 0.0 };
+            let point = to_level.to_patient(tilted.affine.to_patient([at(0), at(1), at(2)]));
+            for axis in 0..3 {
+                low[axis] = low[axis].min(point[axis]);
+                high[axis] = high[axis].max(point[axis]);
+            }
+        }
+        for axis in 0..3 {
+            let last = level.size[2 - axis] as f64 - 1.0;
+            prop_assert!((-1e-6..1.0).contains(&low[axis]) && (-1.0..1e-6).contains(&(high[axis] - last)), "{low:?} {high:?}");
+        }
+    }
+
     /// Any grid: what is constant stays so, and no value leaves the range of the input.
     #[test]
     fn values_stay_within_those_of_the_input(

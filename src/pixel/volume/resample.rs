@@ -6,7 +6,7 @@
 use ndarray::{Array3, ArrayView3, Axis, CowArray, Ix3};
 
 use crate::error::{Code, Error, Result};
-use crate::pixel::affine::Affine;
+use crate::pixel::affine::{Affine, cross, dot, length, minus};
 use crate::pixel::share::share;
 
 use super::load::{VOLUME_BYTES_MAX, Volume};
@@ -36,6 +36,29 @@ impl Grid {
         let ratio = |axis: usize| if own[axis] > 0.0 { spacing[2 - axis] / own[axis] } else { 1.0 };
         let count = |axis: usize| ((self.size[2 - axis] as f64 / ratio(axis)).round() as usize).max(1);
         self.regrid([count(2), count(1), count(0)], [ratio(0), ratio(1), ratio(2)])
+    }
+
+    /// The box at right angles around this one, in whole voxels: columns and rows as they are, slices one behind the other along their
+    /// normal. Of a tilted gantry's grid it undoes the shear; any other grid stays as it is.
+    pub fn level(&self) -> Grid {
+        let [column, row, slice] = [0, 1, 2].map(|axis| self.affine.step(axis));
+        let across = cross(column, row);
+        let (long, area) = (length(across), dot(across, across));
+        if area == 0.0 || slice == [0.0; 3] {
+            return *self;
+        }
+        let normal = across.map(|v| v / long);
+        let along = normal.map(|v| v * dot(slice, normal));
+        // What is left of the step lies in the plane of the slice: so many columns and rows (Cramer's rule).
+        let aside = minus(slice, along);
+        let each = [dot(cross(aside, row), across) / area, dot(cross(column, aside), across) / area];
+        let [slices, rows, columns] = self.size;
+        let all = each.map(|part| part * (slices as f64 - 1.0));
+        // Shifts that are rounding alone add no voxels.
+        let more = all.map(|part| if part.abs() < 1e-6 { 0 } else { part.abs().ceil() as usize });
+        let first = |axis: usize| if all[axis] < 0.0 { -(more[axis] as f64) } else { 0.0 };
+        let origin = self.affine.to_patient([first(0), first(1), 0.0]);
+        Grid { size: [slices, rows + more[1], columns + more[0]], affine: Affine::new([column, row, along], origin) }
     }
 
     /// `size` voxels (slices, rows, columns) of this grid from voxel `first` (slice, row, column) on, which may lie outside.

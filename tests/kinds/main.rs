@@ -1,84 +1,36 @@
 //! Promise: whatever the orientation, the spacing and the recipe, a place of a series is found again on the model's grid, and what a
 //! network says there comes back to that place. The "network" is the identity: it says that what is bright is inside.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail where it stands")]
-use std::path::PathBuf;
+mod said;
+#[path = "../support/mod.rs"]
+mod support;
 
 use ndarray::{Array3, ArrayD, IxDyn};
 use overread::{
     error::Code,
-    model::{Manifest, Model, Outcome, SeriesRead, SeriesReading},
-    pixel::{Affine, SliceSource, Stack, Volume},
-    uid::Uid,
+    model::{Model, Outcome, SeriesRead, SeriesReading},
+    pixel::{Affine, Defect, Volume},
 };
 use proptest::prelude::*;
-
-/// A manifest whose network takes one channel and gives a mask of chances.
-fn manifest(kind: &str, input: &str, more: &str) -> String {
-    format!(
-        r#"
-schema = "overread.model/1"
-name = "identity"
-version = "1.0.0"
-title = "What is bright is inside"
-kind = "{kind}"
-task = "segmentation"
-license = "Apache-2.0"
-intended_use = "Tests only."
-[weights]
-file = "weights.pt"
-sha256 = "{0}"
-outputs = ["mask"]
-activation = "none"
-[select]
-modality = ["MR"]
-[input]
-mean = 0.0
-std = 1.0
-{input}
-[[labels]]
-name = "ball"
-code = {{ value = "1", scheme = "99TEST", meaning = "Ball" }}
-status = "finding"
-calibration = {{ a = 1.0, b = 0.0 }}
-threshold = 0.5
-[self_test]
-expect = {{ file = "golden/self_test_mask.npy", sha256 = "{0}" }}
-tolerance = 1e-3
-{more}
-"#,
-        "0".repeat(64)
-    )
-}
-
-fn model(text: &str) -> Model {
-    let manifest = Manifest::parse(text).unwrap_or_else(|error| panic!("{error}"));
-    Model { manifest, dir: PathBuf::new(), digest: String::new() }
-}
+use support::made_model::{manifest, model, stack};
 
 /// A stack of that affine, its voxels 0 but for a ball of `radius_mm` around `center` (LPS mm), where they are 1.
 fn ball(size: [usize; 3], affine: Affine, center: [f64; 3], radius_mm: f64) -> Volume {
-    let [slices, rows, columns] = size;
-    let [column_mm, row_mm, slice_mm] = affine.spacing();
-    let (a, b, c) = (affine.step(0), affine.step(1), affine.step(2));
-    let normal = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-    assert!((0..3).map(|axis| normal[axis] * c[axis]).sum::<f64>() > 0.0, "slices are ordered along the normal");
-    let name = |slice: usize| Uid::derive(&[b"ball".as_slice(), &slice.to_le_bytes()]);
-    let stack = Stack {
-        series: Uid::derive(&[b"ball".as_slice()]),
-        sources: (0..slices).map(|slice| SliceSource { sop_instance: name(slice), frame_number: 1 }).collect(),
-        size,
-        affine,
-        spacing: [slice_mm, row_mm, column_mm],
-        origins: (0..slices).map(|slice| affine.to_patient([0.0, 0.0, slice as f64])).collect(),
-        warnings: Vec::new(),
-    };
+    let mut stack = stack("ball", size, affine);
+    let (way, normal) = (affine.step(2), stack.normal());
+    let along = (0..3).map(|axis| normal[axis] * way[axis]).sum::<f64>();
+    assert!(along > 0.0, "slices are ordered along the normal");
+    if along < 0.9999 * way.iter().map(|mm| mm * mm).sum::<f64>().sqrt() {
+        stack.warnings.push(Defect::GantryTilt);
+    }
+    stack.spacing[0] = along;
     let inside = |(k, j, i): (usize, usize, usize)| {
         let at = affine.to_patient([i as f64, j as f64, k as f64]);
         let distance = (0..3).map(|axis| (at[axis] - center[axis]).powi(2)).sum::<f64>().sqrt();
         // A soft edge, half inside at the radius: resampling then moves nothing.
         (0.5 + (radius_mm - distance) / 4.0).clamp(0.0, 1.0) as f32
     };
-    Volume { stack, values: Array3::from_shape_fn((slices, rows, columns), inside), padding: None }
+    Volume { stack, values: Array3::from_shape_fn(size, inside), padding: None }
 }
 
 /// Steps along the body axes in that order and those directions, turned by a little; the third one right-handed.
@@ -139,8 +91,19 @@ fn geometry() -> impl Strategy<Value = ([usize; 3], Affine)> {
     let turn = || -0.35..0.35f64;
     let spacing = [0.8..2.5f64, 0.8..2.5, 1.0..4.0];
     let size = [14..22usize, 20..34, 20..34];
-    (orders(), [sign(), sign()], spacing, [turn(), turn()], size)
-        .prop_map(|(order, signs, spacing, turn, size)| (size, affine(order, signs, spacing, turn)))
+    let tilt = prop::sample::select(vec![[0.0, 0.0], [0.0, 0.0], [0.0, 0.35], [-0.25, 0.1]]);
+    (orders(), [sign(), sign()], spacing, [turn(), turn()], size, tilt)
+        .prop_map(|(order, signs, spacing, turn, size, tilt)| (size, tilted(affine(order, signs, spacing, turn), tilt)))
+}
+
+/// The same slices, each shifted against the one before by these parts of their distance along columns and rows: a tilted gantry.
+fn tilted(affine: Affine, tilt: [f64; 2]) -> Affine {
+    let [column, row, mut way] = [0, 1, 2].map(|axis| affine.step(axis));
+    let [column_mm, row_mm, slice_mm] = affine.spacing();
+    for axis in 0..3 {
+        way[axis] += slice_mm * (tilt[0] * column[axis] / column_mm + tilt[1] * row[axis] / row_mm);
+    }
+    Affine::new([column, row, way], affine.origin())
 }
 
 /// The middle of the grid and a radius that leaves a margin.
@@ -165,12 +128,13 @@ fn there_and_back(read: &SeriesRead, points: &[[f64; 3]]) -> Result<(), TestCase
     Ok(())
 }
 
-/// The inside of the source against the mask that came back.
-fn check_mask(volume: &Volume, readings: &[SeriesReading], least: f64) -> Result<(), TestCaseError> {
+/// The inside of the source against the mask that came back. The smallest balls have a radius of three voxels of a grid that blurs
+/// them: a layer of the surface is a fifth of them then.
+fn check_mask(volume: &Volume, readings: &[SeriesReading]) -> Result<(), TestCaseError> {
     let [reading] = readings else { panic!("one label, one reading") };
     let mask = reading.mask.as_ref().expect("a mask");
     let dice = dice(&volume.values.mapv(|value| value >= 0.5), mask);
-    prop_assert!(dice >= least, "Dice {dice}");
+    prop_assert!(dice >= 0.8, "Dice {dice}");
     prop_assert_eq!(reading.outcome, Outcome::Positive);
     let slices: Vec<f64> = reading.key_slices.iter().map(|key| key.slice as f64).collect();
     let full = |slice: &f64| volume.values.index_axis(ndarray::Axis(0), *slice as usize).iter().any(|v| *v >= 0.5);
@@ -188,8 +152,7 @@ proptest! {
         grid in [30..60usize, 30..60],
         points in prop::collection::vec([-5.0..40.0f64, -5.0..40.0, -5.0..40.0], 4),
     ) {
-        let intensity = "intensity = [{ by = \"range\", low = 0, high = 1 }]";
-        let input = format!("{intensity}\nsize = [{}, {}]\nfit = \"{fit}\"", grid[0], grid[1]);
+        let input = format!("size = [{}, {}]\nfit = \"{fit}\"", grid[0], grid[1]);
         let model = model(&manifest("slices", &input, ""));
         let (center, radius) = middle(size, &affine);
         let volume = ball(size, affine, center, radius);
@@ -204,20 +167,23 @@ proptest! {
             let got = read.to_source(index, brightness(input).0);
             prop_assert!((got[1] - want[1]).abs() < 0.3 && (got[2] - want[2]).abs() < 0.3, "{got:?} {want:?}");
         }
-        check_mask(&volume, &finish(read, &inputs), 0.9)?;
+        check_mask(&volume, &finish(read, &inputs))?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn a_place_in_a_volume_is_found_again(
         (size, affine) in geometry(),
         axes in prop::sample::select(vec!["RAS", "SPL", "LIA", "ASR", "PIR", "LPS"]),
         resampling in prop::sample::select(vec!["", "spacing_mm = [1.5, 1.2, 1.4]", "grid = [40, 44, 36]"]),
-        patch in prop::sample::select(vec!["", "patch = [24, 20, 28]\noverlap = 0.4", "patch = [96, 96, 96]"]),
+        patch in prop::sample::select(vec!["", "patch = [24, 20, 28]\noverlap = 0.4", "patch = [64, 64, 64]"]),
         points in prop::collection::vec([-5.0..40.0f64, -5.0..40.0, -5.0..40.0], 4),
     ) {
         prop_assume!(!patch.is_empty() || resampling.starts_with("grid"));
-        let intensity = "intensity = [{ by = \"range\", low = 0, high = 1 }]";
-        let model = model(&manifest("volume", &format!("{intensity}\naxes = \"{axes}\"\n{resampling}\n{patch}"), ""));
+        let model = model(&manifest("volume", &format!("axes = \"{axes}\"\n{resampling}\n{patch}"), ""));
         let (center, radius) = middle(size, &affine);
         let volume = ball(size, affine, center, radius);
         let (read, inputs) = read(&model, volume.clone());
@@ -227,7 +193,7 @@ proptest! {
             let got = read.to_source(0, brightness(input).0);
             prop_assert!((0..3).all(|axis| (got[axis] - want[axis]).abs() < 0.5), "{got:?} {want:?}");
         }
-        check_mask(&volume, &finish(read, &inputs), 0.9)?;
+        check_mask(&volume, &finish(read, &inputs))?;
     }
 }
 
@@ -237,7 +203,7 @@ fn axial(size: [usize; 3], spacing: [f64; 3]) -> Volume {
     ball(size, affine, center, radius)
 }
 
-const SLICES: &str = "intensity = [{ by = \"range\", low = 0, high = 1 }]\nsize = [32, 32]\nfit = \"letterbox\"";
+const SLICES: &str = "size = [32, 32]\nfit = \"letterbox\"";
 
 #[test]
 fn parts_that_are_too_small_do_not_count() {
@@ -292,70 +258,4 @@ fn flat_inverted_and_strange_series_are_refused_with_a_code() {
     // The median counts: a few strange slices at the ends are every series'.
     assert!(outcome(|index| if index < 7 { 9.0 } else { 1.0 }).is_ok());
     assert_eq!(outcome(|index| if index < 9 { 9.0 } else { 1.0 }), Err(Code::OutOfDistribution));
-}
-
-/// A classifier of slices whose map is bright where the slice is, and a detector: what they say comes back to source pixels although
-/// the view is turned.
-fn turned() -> Volume {
-    let affine = affine([1, 0, 2], [-1.0, -1.0], [1.0, 1.5, 3.0], [0.05, -0.05]);
-    let size = [18, 28, 32];
-    let center = affine.to_patient([9.0, 16.0, 9.0]);
-    ball(size, affine, center, 9.0)
-}
-
-#[test]
-fn maps_and_boxes_of_a_turned_slice_lie_where_the_source_is_bright() {
-    let volume = turned();
-    let bright = |slice: usize| {
-        let plane = volume.values.index_axis(ndarray::Axis(0), slice).to_owned();
-        brightness(&plane.insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn()).0
-    };
-    let text = manifest("slices", SLICES, "[aggregate]\nrule = \"mean\"\nslices = 3\nkey_slices = 2");
-    let text = text.replace("segmentation", "multi-label").replace("[\"mask\"]", "[\"logits\", \"maps\"]");
-    let (mut read, inputs) = read(&model(&text.replace("activation = \"none\"", "")), volume.clone());
-    for (index, input) in inputs.iter().enumerate() {
-        let logit = ArrayD::from_elem(IxDyn(&[1, 1]), brightness(input).1 as f32 / 100.0);
-        read.take(index, |role| Some(if role == "logits" { logit.view() } else { input.view() })).expect("as said");
-    }
-    let reading = read.finish().expect("readings").remove(0);
-    let [first, second] = reading.key_slices.as_slice() else { panic!("{:?}", reading.key_slices) };
-    assert!(first.slice.abs_diff(9) <= 1 && first.slice.abs_diff(second.slice) > 1);
-    let map = first.map.as_ref().expect("a map");
-    let [left, top, width, height] = first.place.rectangle;
-    let middle = brightness(&map.clone().insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn()).0;
-    let at = [top + middle[1] * height / map.nrows() as f64, left + middle[2] * width / map.ncols() as f64];
-    let want = bright(first.slice);
-    assert!((at[0] - want[1]).abs() < 0.5 && (at[1] - want[2]).abs() < 0.5, "{at:?} {want:?}");
-}
-
-#[test]
-fn boxes_of_slices_come_back_as_boxes_of_source_voxels() {
-    let volume = turned();
-    let text = manifest("slices", SLICES, "").replace("segmentation", "detection");
-    let (mut read, inputs) = read(&model(&text.replace("[\"mask\"]", "[\"boxes\", \"scores\"]")), volume.clone());
-    for (index, input) in inputs.iter().enumerate() {
-        let (middle, total) = brightness(input);
-        let [_, row, column] = if total > 0.0 { middle } else { [0.0, 16.0, 16.0] }.map(|v| v as f32);
-        // x0 y0 x1 y1; twice, the second a little aside and less sure.
-        let corners = [column - 4.0, row - 2.0, column + 4.0, row + 2.0];
-        let boxes = [corners, corners.map(|v| v + 0.5)].concat();
-        let boxes = ArrayD::from_shape_vec(IxDyn(&[1, 2, 4]), boxes).expect("two boxes");
-        let sure = if total > 100.0 { 0.9 } else { 0.1 };
-        let scores = ArrayD::from_shape_vec(IxDyn(&[1, 2, 1]), vec![sure, sure - 0.05]).expect("two scores");
-        read.take(index, |role| Some(if role == "boxes" { boxes.view() } else { scores.view() })).expect("as said");
-    }
-    let reading = read.finish().expect("readings").remove(0);
-    assert!(!reading.boxes.is_empty() && (reading.probability - 0.9).abs() < 1e-6 && reading.mask.is_none());
-    for found in &reading.boxes {
-        assert!((found.high[0] - found.low[0] - 1.0).abs() < 1e-9, "one slice thick: {found:?}");
-        let plane = volume.values.index_axis(ndarray::Axis(0), found.low[0] as usize).to_owned();
-        let (want, _) = brightness(&plane.insert_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0)).into_dyn());
-        for axis in [1, 2] {
-            let middle = (found.low[axis] + found.high[axis]) / 2.0;
-            assert!((middle - want[axis]).abs() < 0.3, "{found:?} {want:?}");
-        }
-        // The view's columns are the source's rows here: the long side of the box lies along them.
-        let side = |axis: usize, mm: f64| (found.high[axis] - found.low[axis]) * mm;
-        assert!(side(1, 1.5) > 1.5 * side(2, 1.0), "{found:?}");
-    }
 }
