@@ -131,6 +131,7 @@ fn what_is_wrong_with_slices_is_named() {
     );
     check("[aggregate]", "[boxes]\n[aggregate]", "boxes: is for task detection");
     check("task = \"multi-label\"", "task = \"detection\"", "this task reads \"boxes\"");
+    check("description_not", "missing_max = 1.5\ndescription_not", "must be 0 to 1");
     check("step_mm = 5.0", "step_mm = 0.0", "a distance is 0.01 to 1000 mm");
 }
 

@@ -218,6 +218,10 @@ pub(super) fn share<'de, D: Deserializer<'de>, T: Number + Deserialize<'de>>(des
     if is_share(value) { Ok(value) } else { Err(D::Error::custom("must be 0 to 1")) }
 }
 
+pub(super) fn some_share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    share(deserializer).map(Some)
+}
+
 pub(super) fn band<'de, D: Deserializer<'de>, T: Number + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<[T; 2]>, D::Error> {

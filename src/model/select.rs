@@ -8,7 +8,7 @@ use crate::{dicom::Header, error::Code, pixel::Stack};
 /// Why a model does not read an image or a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// `WrongModality`, `WrongBodyPart`, `WrongView`, `DerivedImage`, `TooFewSlices` or `OutOfDistribution`.
+    /// `WrongModality`, `WrongBodyPart`, `WrongView`, `DerivedImage`, `TooFewSlices`, `SlicesMissing` or `OutOfDistribution`.
     pub code: Code,
     /// The manifest's key and what it met; no patient data.
     pub clause: String,
@@ -27,8 +27,8 @@ pub fn select(select: &Select, header: &Header) -> Result<(), Rejection> {
 
 /// Whether the stack is one that `select` asks for. `headers`: those of the SOP Instances that its slices come from.
 ///
-/// Clauses in the order of `select`, then the number of slices and their distance; the first that does not hold is the answer.
-/// What is wrong with the geometry itself is not judged here: the table of `pixel::Defect` is the rule for that.
+/// Clauses in the order of `select`, then the number of slices, those missing between them, and their distance; the first that does
+/// not hold is the answer. What is wrong with the geometry itself is not judged here: the table of `pixel::Defect` is the rule for that.
 pub fn select_stack(select: &Select, stack: &Stack, headers: &[&Header]) -> Result<(), Rejection> {
     for header in headers {
         listed(Code::WrongModality, "modality", Some(&select.modality), &header.modality)?;
@@ -55,6 +55,7 @@ pub fn select_stack(select: &Select, stack: &Stack, headers: &[&Header]) -> Resu
         let clause = format!("select.slices_min = {least}: the series has {slices}");
         return Err(Rejection { code: Code::TooFewSlices, clause });
     }
+    missing(select, stack)?;
     if let Some([low, high]) = select.slice_spacing_mm
         && !(low..=high).contains(&stack.spacing[0])
     {
@@ -64,6 +65,17 @@ pub fn select_stack(select: &Select, stack: &Stack, headers: &[&Header]) -> Resu
         )));
     }
     Ok(())
+}
+
+/// Gaps of whole steps: the series was not sent whole. Whether what is there is enough is a matter of the model.
+fn missing(select: &Select, stack: &Stack) -> Result<(), Rejection> {
+    let (Some(most), missing) = (select.missing_max, stack.missing()) else { return Ok(()) };
+    let whole = stack.size[0] + missing;
+    if missing as f64 <= most * whole as f64 {
+        return Ok(());
+    }
+    let clause = format!("select.missing_max = {most}: {missing} of {whole} slices are missing");
+    Err(Rejection { code: Code::SlicesMissing, clause })
 }
 
 /// Series Description is a person's text: the answer names the pattern and never the text.

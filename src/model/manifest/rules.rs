@@ -31,6 +31,9 @@ pub struct Select {
     pub derived: Derived,
     /// Series: fewest slices.
     pub slices_min: Option<usize>,
+    /// Series: most slices that may be missing between the first and the last, as a share of those that should be there.
+    #[serde(default, deserialize_with = "fields::some_share")]
+    pub missing_max: Option<f64>,
     /// Series: `[least, most]` distance of slices, mm.
     #[serde(default, deserialize_with = "fields::some_range")]
     pub slice_spacing_mm: Option<[f64; 2]>,
@@ -46,6 +49,7 @@ impl Select {
             ("contrast", self.contrast.is_some()),
             ("derived", self.derived != Derived::Refuse),
             ("slices_min", self.slices_min.is_some()),
+            ("missing_max", self.missing_max.is_some()),
             ("slice_spacing_mm", self.slice_spacing_mm.is_some()),
         ];
         keys.into_iter().find(|(_, there)| *there).map(|(key, _)| key)

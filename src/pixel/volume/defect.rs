@@ -65,7 +65,7 @@ defects! {
         "Where it lies cannot be known.";
     MissingSlices "missing_slices" (Rule::Resample)
         "Gaps are whole multiples (within 5 %) of the smallest."
-        "What was sent can still show something; that a finding is absent holds only for what was sent.";
+        "What was sent can still show something; that a finding is absent holds only for what was sent. A model that needs more says how many may be missing (`[select] missing_max`): beyond, `SLICES_MISSING`.";
     MixedOrientation "mixed_orientation" (Rule::Split)
         "Orientations differ: a direction cosine by more than 0.01."
         "Each orientation is a volume.";

@@ -79,6 +79,12 @@ impl Stack {
         self.warnings.iter().any(is_uneven).then(|| self.origins.iter().map(place).collect())
     }
 
+    /// How many slices are missing between the first and the last; 0 without the defect `MissingSlices`.
+    pub fn missing(&self) -> usize {
+        let whole = if self.warnings.contains(&Defect::MissingSlices) { self.grid().size[0] } else { self.size[0] };
+        whole.saturating_sub(self.size[0])
+    }
+
     /// Bytes of its values as f32.
     pub fn bytes(&self) -> u64 {
         self.size.iter().fold(4, |bytes: u64, side| bytes.saturating_mul(*side as u64))
