@@ -8,16 +8,17 @@ impl Heatmap {
     /// A PNG of the film with the map over it and a caption that says what is shown, how sure, and by which model.
     ///
     /// `display`: values of the source frame, rows x columns of `source_size`; `key`: the slice that it is, of a finding about a
-    /// series. The picture's longest side is bounded (`render::size`). Errors: `Internal` when `display` has another size.
+    /// series; `outline_at`: from which value on the place is outlined (`Manifest::outline_at`). The picture's longest side is bounded (`render::size`). Errors: `Internal` when `display` has another size.
     pub fn overlay_png(
         &self,
         display: ArrayView2<'_, f32>,
         finding: &Finding,
         key: Option<&KeySlice>,
+        outline_at: f32,
     ) -> Result<Vec<u8>> {
         let [rows, columns] = self.source_size;
         let (rows, columns) = render::size(rows as usize, columns as usize);
-        render::overlay_png(display, self.sampled(rows, columns).view(), &caption(finding, key))
+        render::overlay_png(display, self.sampled(rows, columns).view(), outline_at, &caption(finding, key, outline_at))
     }
 
     /// A grey PNG of the map alone, 8 bits (255 is 1.0), one pixel for each source pixel.
@@ -27,7 +28,7 @@ impl Heatmap {
 }
 
 /// Short lines for a person, because small films are narrow; no patient data.
-fn caption(finding: &Finding, key: Option<&KeySlice>) -> Vec<String> {
+fn caption(finding: &Finding, key: Option<&KeySlice>, outline_at: f32) -> Vec<String> {
     let outcome = match finding.outcome {
         Outcome::Positive => "positive",
         Outcome::Negative => "negative",
@@ -44,7 +45,10 @@ fn caption(finding: &Finding, key: Option<&KeySlice>) -> Vec<String> {
     }
     // An activation map explains a number. How well it also points is a figure of the model card; it never is an outline.
     let segments = finding.of_series.as_ref().is_some_and(|of| of.segmentation.is_some());
-    lines.push(if segments { "line: half of the scale" } else { "heat: what raised the score, no outline" }.to_owned());
+    lines.push(match segments {
+        true => format!("line: {outline_at:.2}, where the mask ends"),
+        false => "heat: what raised the score, no outline".to_owned(),
+    });
     lines.push(format!("{} {}, research only", finding.provenance.model, finding.provenance.version));
     lines
 }

@@ -12,8 +12,6 @@ use crate::error::{Error, Result};
 pub const LONGEST_SIDE: usize = 1024;
 /// Opacity of the map where its value is 1; below, it falls with the value.
 const OPACITY_MAX: f32 = 0.6;
-/// The outline is drawn where the map crosses this value: half of the strongest activation that a map can show.
-const OUTLINE_AT: f32 = 0.5;
 /// Pixels of a letter of the font.
 const GLYPH: usize = 8;
 /// From this width on the caption is drawn twice as large as the font; on a narrower picture, a slice say, it would not fit.
@@ -43,9 +41,14 @@ pub fn gray_png(values: ArrayView2<'_, f32>) -> Result<Vec<u8>> {
 
 /// An overlay: `image` and `map` in `0.0..=1.0`; `map` has the size that [`size`] gives for the image.
 ///
-/// `caption`: lines below the picture, ASCII; longer ones go on in the next. Result: RGB PNG, rows of the caption below
+/// `outline_at`: a line is drawn where the map crosses this value. `caption`: lines below the picture, ASCII; longer ones go on in the next. Result: RGB PNG, rows of the caption below
 /// those of the picture. Errors: `Internal` when the map has another size.
-pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption: &[String]) -> Result<Vec<u8>> {
+pub fn overlay_png(
+    image: ArrayView2<'_, f32>,
+    map: ArrayView2<'_, f32>,
+    outline_at: f32,
+    caption: &[String],
+) -> Result<Vec<u8>> {
     let (rows, columns) = size(image.nrows(), image.ncols());
     if map.dim() != (rows, columns) {
         return Err(Error::internal("a heatmap was sampled at another size than its picture"));
@@ -58,7 +61,7 @@ pub fn overlay_png(image: ArrayView2<'_, f32>, map: ArrayView2<'_, f32>, caption
     for ((row, column), value) in grey.indexed_iter() {
         canvas.put(row, column, blend(*value, map[(row, column)]));
     }
-    for (row, column) in outline(map) {
+    for (row, column) in outline(map, outline_at) {
         canvas.put(row, column, OUTLINE);
     }
     let mut top = rows + (line_height(zoom) - zoom * GLYPH) / 2;
@@ -115,9 +118,9 @@ fn blend(grey: f32, value: f32) -> [u8; 3] {
 }
 
 /// Pixels at or above the outline's value that have a neighbour below it.
-fn outline(map: ArrayView2<'_, f32>) -> Vec<(usize, usize)> {
+fn outline(map: ArrayView2<'_, f32>, outline_at: f32) -> Vec<(usize, usize)> {
     let (rows, columns) = map.dim();
-    let hot: Array2<bool> = map.mapv(|value| value >= OUTLINE_AT);
+    let hot: Array2<bool> = map.mapv(|value| value >= outline_at);
     let edge = |row: usize, column: usize| {
         let (above, left) = (row.saturating_sub(1), column.saturating_sub(1));
         let (below, right) = ((row + 1).min(rows - 1), (column + 1).min(columns - 1));
@@ -209,7 +212,7 @@ mod tests {
     fn where_the_map_is_0_the_overlay_is_the_image() {
         let image = Array2::from_shape_fn((30, 40), |(r, c)| (r * 40 + c) as f32 / 1200.0);
         let cold = Array2::zeros((30, 40));
-        let (rows, columns, pixels) = decode(&overlay_png(image.view(), cold.view(), &[]).expect("encodes"));
+        let (rows, columns, pixels) = decode(&overlay_png(image.view(), cold.view(), 0.5, &[]).expect("encodes"));
         assert_eq!((rows, columns), (30, 40));
         for (pixel, value) in pixels.chunks_exact(3).zip(&image) {
             assert_eq!(pixel, [byte(*value); 3]);
@@ -224,12 +227,24 @@ mod tests {
                 (60, 60),
                 |(r, c)| if (20..30).contains(&r) && (40..50).contains(&c) { 0.9 } else { 0.0 },
             );
-        let (_, columns, pixels) = decode(&overlay_png(image.view(), map.view(), &[]).expect("encodes"));
+        let (_, columns, pixels) = decode(&overlay_png(image.view(), map.view(), 0.5, &[]).expect("encodes"));
         let at = |row: usize, column: usize| &pixels[(row * columns + column) * 3..][..3];
         assert_eq!(at(20, 44), OUTLINE);
         assert_eq!(at(10, 10), [128; 3]);
         let [red, green, blue] = [at(25, 45)[0], at(25, 45)[1], at(25, 45)[2]];
         assert!(red > green && red > blue, "turbo is red at 0.9: {red} {green} {blue}");
+    }
+
+    #[test]
+    fn the_line_runs_where_it_is_asked_for() {
+        let image = Array2::from_elem((20, 40), 0.5f32);
+        let map = Array2::from_shape_fn((20, 40), |(_, c)| c as f32 / 40.0);
+        for (outline_at, want) in [(0.3, 12), (0.5, 20)] {
+            let png = overlay_png(image.view(), map.view(), outline_at, &[]).expect("encodes");
+            let (_, _, pixels) = decode(&png);
+            let line: Vec<usize> = (0..40).filter(|c| pixels[(10 * 40 + c) * 3..][..3] == OUTLINE).collect();
+            assert_eq!(line, [want]);
+        }
     }
 
     #[test]
@@ -240,10 +255,10 @@ mod tests {
             "mass 0.73".to_owned(),
             "a line that is far too long for this narrow picture, and goes on below".to_owned(),
         ];
-        let (rows, columns, _) = decode(&overlay_png(image.view(), map.view(), &caption).expect("encodes"));
+        let (rows, columns, _) = decode(&overlay_png(image.view(), map.view(), 0.5, &caption).expect("encodes"));
         assert_eq!((rows, columns), (1024 + 4 * line_height(1), 512));
         let lines = ["Mass suspected to be a brain tumour: negative".to_owned(), "by day".to_owned()];
         assert_eq!(wrapped(&lines, 31), ["Mass suspected to be a brain", "tumour: negative", "by day"]);
-        assert!(overlay_png(image.view(), image.view(), &[]).is_err());
+        assert!(overlay_png(image.view(), image.view(), 0.5, &[]).is_err());
     }
 }

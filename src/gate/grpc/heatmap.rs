@@ -15,6 +15,9 @@ use crate::{
     uid::Uid,
 };
 
+/// Where a heatmap is outlined when its model does not serve any more: half of the scale.
+const OUTLINE_AT: f32 = 0.5;
+
 /// How a heatmap is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -94,7 +97,10 @@ pub(super) async fn draw(
     let heatmap = Heatmap::from_bytes(&artifact)?;
     let share = gate.budget.reserve(drawing_bytes(&heatmap)).await?;
     let (limits, decoder) = (gate.rooms.limits.clone(), gate.rooms.decoder.clone());
-    let window = window_of(&gate.rooms.models, &finding);
+    let model = serving(&gate.rooms.models, &finding);
+    // The window through which the model saw the image, if it has one of its own.
+    let window = model.and_then(|model| model.manifest.display_window());
+    let outline_at = model.map_or(OUTLINE_AT, |model| model.manifest.outline_at());
     let work = move || {
         let (header, bytes) = match bytes {
             Some(bytes) => {
@@ -104,7 +110,7 @@ pub(super) async fn draw(
                     Some(window) => pixel::windowed(&decoder, &instance, frame_index, window)?,
                     None => pixel::image(&decoder, &instance, frame_index)?,
                 };
-                overlay(&heatmap, &finding, &shown, &image)?
+                overlay(&heatmap, &finding, &shown, &image, outline_at)?
             }
             None => map(&heatmap, &shown, format)?,
         };
@@ -117,11 +123,10 @@ pub(super) async fn draw(
     }
 }
 
-/// The window through which the model saw the image, where it is the one that serves now and has one of its own.
-fn window_of(models: &[Arc<Model>], finding: &Finding) -> Option<[f64; 2]> {
+/// The model that made the finding, where it is the one that serves now.
+fn serving<'m>(models: &'m [Arc<Model>], finding: &Finding) -> Option<&'m Arc<Model>> {
     let made = &finding.provenance;
-    let model = models.iter().find(|model| model.manifest.name.as_str() == made.model)?;
-    (model.digest == made.weights_sha256).then(|| model.manifest.display_window()).flatten()
+    models.iter().find(|model| model.manifest.name.as_str() == made.model && model.digest == made.weights_sha256)
 }
 
 /// The instance as it came.
@@ -141,8 +146,14 @@ fn drawing_bytes(heatmap: &Heatmap) -> u64 {
     rows * columns * 12
 }
 
-fn overlay(heatmap: &Heatmap, finding: &Finding, shown: &Shown, image: &Image) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
-    let png = heatmap.overlay_png(image.values.view(), finding, shown.key.as_ref())?;
+fn overlay(
+    heatmap: &Heatmap,
+    finding: &Finding,
+    shown: &Shown,
+    image: &Image,
+    outline_at: f32,
+) -> Result<(v1::HeatmapHeader, Vec<u8>)> {
+    let png = heatmap.overlay_png(image.values.view(), finding, shown.key.as_ref(), outline_at)?;
     Ok((header(heatmap, shown, Format::OverlayPng, png_size(&png)?, png.len()), png))
 }
 

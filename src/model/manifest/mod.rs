@@ -164,6 +164,11 @@ impl Manifest {
         Some([level - width / 2.0, level + width / 2.0])
     }
 
+    /// From which value on a heatmap's place is outlined: where the mask begins, else half of the scale.
+    pub fn outline_at(&self) -> f32 {
+        self.mask.unwrap_or_default().threshold
+    }
+
     /// What makes probabilities of the main output.
     pub fn activation(&self) -> Activation {
         self.weights.activation.unwrap_or(match self.task {
