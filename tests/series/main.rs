@@ -1,6 +1,8 @@
 //! The promise: a CT series walks the whole path through the real binary, and what is found lies where it is in the patient: key
 //! slices by SOP Instance, heatmaps in source pixels, a mask in source geometry with its measures.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may fail where it stands")]
+mod bad;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{
