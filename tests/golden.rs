@@ -6,6 +6,7 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis, IxDyn};
@@ -13,7 +14,7 @@ use overread::{
     dicom::{Decoder, Instance, Limits},
     finding::Heatmap,
     infer::{Class, Config, DeviceChoice, Outputs, Pool},
-    model::{self, Input, Mask, Model},
+    model::{self, Input, Mask, Model, SeriesRead},
     pixel::{self, Image},
 };
 use support::corpus::{Tally, public};
@@ -134,6 +135,30 @@ fn rust_makes_the_tensors_and_answers_that_training_made() {
     for (name, file) in [("logits", "rg1_logits.npy"), ("maps", "rg1_maps.npy")] {
         let got = outputs.get(name).expect("a named output");
         check_close(&format!("chest-radiograph {name}"), got, &golden("chest-radiograph", file), OUTPUT_LIMIT);
+    }
+}
+
+/// One slice of MR_small.dcm (PyPI pydicom 3.0.2) through the recipe of a model of slices, beside models/pipeline.py and torch.
+#[test]
+fn rust_makes_the_slice_and_the_answers_that_training_made() {
+    let Some(path) = public("pydicom/MR_small.dcm") else {
+        return Tally::skip("MR_small.dcm (scripts/setup fetches it)");
+    };
+    let (models, pool) = shipped();
+    let Some(model) = named(&models, "brain-mr") else { return Tally::skip("brain-mr is not installed in models/") };
+    let bytes = fs::read(path).expect("a readable file");
+    let instance = Arc::new(Instance::read(&bytes.into(), &Limits::default()).expect("a DICOM image"));
+    let stack = pixel::stacks(&[instance.header()]).stacks.remove(0);
+    let volume = pixel::volume(&Decoder::in_process(), &stack, |_| Ok(Arc::clone(&instance)), 1).expect("one slice");
+    let input = SeriesRead::new(model, volume, 1).expect("a readable slice").input(0);
+    check_close("brain-mr input", input.view(), &golden("brain-mr", "mr_small_input.npy"), TENSOR_LIMIT);
+    let outputs = run(&pool, model, &input.into_dimensionality().expect("four axes"));
+    for name in ["mask", "classes", "ood"] {
+        let want = golden("brain-mr", &format!("mr_small_{name}.npy"));
+        // Logits of some tens and squared distances: the limit is relative to the largest.
+        let largest = want.iter().copied().map(f32::abs).fold(1.0, f32::max);
+        let got = outputs.get(name).expect("a named output");
+        check_close(&format!("brain-mr {name}"), got, &want, OUTPUT_LIMIT * largest);
     }
 }
 
