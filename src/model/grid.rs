@@ -199,7 +199,8 @@ fn resampled(
 /// Errors: as of `resample`.
 pub(super) fn at_slice(map: &Array3<f32>, affine: &Affine, stack: &Stack, slice: usize) -> Result<Array3<f32>> {
     let [_, rows, columns] = stack.size;
-    let steps = [0, 1, 2].map(|axis| stack.affine.step(axis));
+    // Across the slice the map's own step: what is asked for is what it says there, not its mean over the way to the next slice.
+    let steps = [stack.affine.step(0), stack.affine.step(1), affine.step(2)];
     let origin = stack.to_patient([0.0, 0.0, slice as f64]);
     let plane = Grid { size: [1, rows, columns], affine: Affine::new(steps, origin) };
     resample(map.view(), affine, &plane, 0.0, 1)

@@ -140,8 +140,12 @@ pub fn resample(
     if let Some(axes) = aligned(&map, to.size) {
         return Ok(separable(values, &map, axes, to.size, outside, threads));
     }
-    // How far a step of the target goes along each source axis: where that is more than one, what lies between must count, too.
-    let coarser = map.rows.map(|row| (row[0] * row[0] + row[1] * row[1] + row[2] * row[2]).sqrt().max(1.0));
+    // How far apart the target's voxels are along each source axis, the other two held: where that is more than one, what lies between
+    // must count, too. A shear is no distance: of a tilted series brought level, nothing is blurred by the tilt.
+    let apart = |back: Affine| [0, 1, 2].map(|axis| 1.0 / length(back.step(axis)));
+    // A grid of one slice need not have a step across: then the way that its steps go counts.
+    let coarser = map.inverse().map_or_else(|| map.rows.map(|[a, b, c, _]| length([a, b, c])), apart);
+    let coarser = coarser.map(|ratio| ratio.max(1.0));
     if coarser.iter().all(|ratio| *ratio <= 1.0 + 1e-6) {
         return Ok(gather(values, &map, to.size, outside, threads));
     }
