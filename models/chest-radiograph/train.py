@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import lungs
 import network
+from descent import Descent
 import pipeline as p
 
 LABELS = ["abnormal", "pleural_effusion", "atelectasis", "pneumothorax", "cardiomegaly", "mass", "nodule", "consolidation",
@@ -154,13 +155,8 @@ def train(z, index, seed):
     net.drop = DROP
     y_all, w_all = torch.from_numpy(z["label"].astype(np.float32)), torch.from_numpy(weights_of(z))
     positive = torch.from_numpy(shares(z, index)[1]).float()
-    params = network.freeze(net, FROZEN)
-    network.normalise(net, True)
-    head = [net.fc.weight, net.bias, *net.fields.parameters()]
-    body = [q for q in params if all(q is not h for h in head)]
-    opt = torch.optim.AdamW([{"params": body, "lr": LR}, {"params": head, "lr": HEAD_LR}], weight_decay=DECAY)
-    plan = torch.optim.lr_scheduler.OneCycleLR(opt, [LR, HEAD_LR], total_steps=len(EPOCHS) * (len(index) // BATCH), pct_start=0.1)
-    ema, began = p.Ema(net, 0.996), time.time()
+    descent = Descent(net, FROZEN, (LR, HEAD_LR), DECAY, len(EPOCHS) * (len(index) // BATCH), 0.996)
+    began = time.time()
     for epoch, size in enumerate(EPOCHS):
         seen = []
         for x, field, at in batches(rng, z, index, size):
@@ -169,17 +165,12 @@ def train(z, index, seed):
             each = F.binary_cross_entropy_with_logits(net.pooled(evidence, weight), y, pos_weight=positive, reduction="none")
             found = (each * w).sum() / w.sum()
             loss = found + FIELD_LOSS * F.binary_cross_entropy_with_logits(fields_seen, field)
-            opt.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(params, 2.0)
-            opt.step()
-            plan.step()
-            ema.update(net)
+            descent.step(loss)
             seen.append((found.item(), loss.item() - found.item()))
         with torch.no_grad():
             alive = (net.features(x) > 0).float().mean()
         print(f"epoch {epoch + 1}/{len(EPOCHS)} {size} px loss {np.mean(seen, 0).round(4)} alive {alive:.3f} {time.time() - began:.0f} s", flush=True)
-    network.recalibrate(ema.into(net), [x for x, *_ in islice(batches(rng, z, index, SIZE), 30)])
+    network.recalibrate(descent.averaged(), [x for x, *_ in islice(batches(rng, z, index, SIZE), 30)])
     return net.eval()
 
 

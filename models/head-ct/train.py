@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import drawn
 import network
+from descent import Descent
 import pipeline as p
 
 LABELS = ["bleed", "ivh", "iph", "sah", "edh", "sdh"]
@@ -165,29 +166,19 @@ def train(z, inside, seed):
     pools = pools_of(z, inside)
     net = start(z, pools, rng).train()
     net.drop = DROP
-    params = network.freeze(net, FROZEN)
-    network.normalise(net, True)
-    head = [net.fc.weight, net.bias, *net.fields.parameters()]
-    body = [q for q in params if all(q is not h for h in head)]
-    opt = torch.optim.AdamW([{"params": body, "lr": LR}, {"params": head, "lr": HEAD_LR}], weight_decay=DECAY)
     steps = SAMPLES // BATCH
-    plan = torch.optim.lr_scheduler.OneCycleLR(opt, [LR, HEAD_LR], total_steps=steps * len(SIZES), pct_start=0.1)
-    ema, began = p.Ema(net, 0.99), time.time()
+    descent = Descent(net, FROZEN, (LR, HEAD_LR), DECAY, steps * len(SIZES), 0.99)
+    began = time.time()
     for epoch, size in enumerate(SIZES):
         seen = []
         for x, field, cells, label, made in islice(batches(rng, z, pools, size), steps):
             evidence, weight, fields = net.evidence(x)
             found = F.binary_cross_entropy_with_logits(net.pooled(evidence, weight), label * 0.95 + 0.02, reduction="none")
             parts = (found.mean(1) + found[:, 0]).mean(), F.binary_cross_entropy_with_logits(fields, field), place_loss(net, evidence, cells, label, made)
-            opt.zero_grad()
-            (parts[0] + FIELD_LOSS * parts[1] + PLACE_LOSS * parts[2]).backward()
-            torch.nn.utils.clip_grad_norm_(params, 2.0)
-            opt.step()
-            plan.step()
-            ema.update(net)
+            descent.step(parts[0] + FIELD_LOSS * parts[1] + PLACE_LOSS * parts[2])
             seen.append([v.item() for v in parts])
         print(f"epoch {epoch + 1}/{len(SIZES)} {size} px loss {np.mean(seen, 0).round(4)} {time.time() - began:.0f} s", flush=True)
-    network.recalibrate(ema.into(net), [b[0] for b in islice(batches(rng, z, pools, SIZE), 16)])
+    network.recalibrate(descent.averaged(), [b[0] for b in islice(batches(rng, z, pools, SIZE), 16)])
     return fit_strangeness(net.eval(), z, inside)
 
 
