@@ -22,8 +22,8 @@ use crate::{
 pub struct Server {
     /// Where the gRPC API listens.
     pub address: SocketAddr,
-    /// Where the DICOM port listens, if it does.
-    pub dicom_address: Option<SocketAddr>,
+    /// Where DICOM ports listen: plain, then TLS.
+    pub dicom_addresses: Vec<SocketAddr>,
     ledger: Ledger,
     workers: Workers,
     gate: JoinHandle<Result<()>>,
@@ -41,7 +41,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server> {
         raise_file_limit();
         let (listener, address) = listen(&config.server.listen, "server.listen").await?;
-        let dicom_port = DicomPort::open(&config.dimse).await?;
+        let dicom = DicomPorts::open(&config.dimse).await?;
         let decoder = Decoder::new(&config.decode)?;
         let ledger = open_ledger(&config)?;
         let starting = decoder.clone();
@@ -71,11 +71,11 @@ impl Server {
         let sealer = tokio::spawn(seal_quiet(ledger.clone(), intake.clone(), config.study.clone(), stopped.clone()));
         let rooms = Rooms { ledger: ledger.clone(), intake, models, refused, limits: config.dicom.clone(), decoder };
         let drain = Duration::from_secs(config.server.drain_s);
-        let dicom_address = dicom_port.as_ref().map(|port| port.address);
-        let dimse = dicom_port.map(|port| port.serve(&rooms, &config, stopped.clone(), drain));
+        let dicom_addresses = dicom.addresses.clone();
+        let dimse = dicom.serve(&rooms, &config, stopped.clone(), drain);
         let gate = tokio::spawn(grpc::serve(listener, rooms, config.grpc.clone(), stopped, drain));
         tracing::info!(%address, decode = config.decode.mode.name(), "serving");
-        Ok(Server { address, dicom_address, ledger, workers, gate, dimse, sealer, stop, drain })
+        Ok(Server { address, dicom_addresses, ledger, workers, gate, dimse, sealer, stop, drain })
     }
 
     /// Takes nothing new, lets running calls and images end within the drain time, and makes everything durable.
@@ -126,28 +126,44 @@ fn raise_file_limit() {
     }
 }
 
-/// The DICOM port, bound before anything else starts: a port that is taken is said at once.
-struct DicomPort {
-    listener: TcpListener,
-    address: SocketAddr,
+/// The DICOM ports, bound before anything else starts: one that is taken is said at once.
+struct DicomPorts {
+    ports: Vec<dimse::Port>,
+    addresses: Vec<SocketAddr>,
     peers: dimse::Peers,
 }
 
-impl DicomPort {
-    async fn open(config: &dimse::Config) -> Result<Option<DicomPort>> {
+impl DicomPorts {
+    async fn open(config: &dimse::Config) -> Result<DicomPorts> {
+        let (mut ports, mut addresses) = (Vec::new(), Vec::new());
         let peers = dimse::Peers::new(config)?;
-        if config.listen.is_empty() {
-            return Ok(None);
+        if !config.listen.is_empty() {
+            let (listener, address) = listen(&config.listen, "dimse.listen").await?;
+            ports.push(dimse::Port::plain(listener));
+            addresses.push(address);
         }
-        raise_file_limit();
-        let (listener, address) = listen(&config.listen, "dimse.listen").await?;
-        Ok(Some(DicomPort { listener, address, peers }))
+        if !config.tls_listen.is_empty() {
+            let (listener, address) = listen(&config.tls_listen, "dimse.tls_listen").await?;
+            ports.push(dimse::Port::tls(listener, config)?);
+            addresses.push(address);
+        }
+        Ok(DicomPorts { ports, addresses, peers })
     }
 
-    fn serve(self, rooms: &Rooms, config: &Config, stopped: watch::Receiver<bool>, drain: Duration) -> JoinHandle<()> {
-        tracing::info!(address = %self.address, title = config.dimse.title, "serving DICOM");
+    /// `None` without ports.
+    fn serve(
+        self,
+        rooms: &Rooms,
+        config: &Config,
+        stopped: watch::Receiver<bool>,
+        drain: Duration,
+    ) -> Option<JoinHandle<()>> {
+        for address in &self.addresses {
+            tracing::info!(%address, title = config.dimse.title, "serving DICOM");
+        }
         let rooms = dimse::Rooms { intake: rooms.intake.clone(), limits: config.dicom.clone(), peers: self.peers };
-        tokio::spawn(dimse::serve(self.listener, rooms, config.dimse.clone(), stopped, drain))
+        let serve = dimse::serve(self.ports, rooms, config.dimse.clone(), stopped, drain);
+        (!self.addresses.is_empty()).then(|| tokio::spawn(serve))
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct ServeArgs {
     /// Any other key of the configuration, for example `--set study.quiet_period_s=20`
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
-    /// Write the address here once it serves (for scripts that start it on port 0); that of the DICOM port in a second line
+    /// Write the address here once it serves (for scripts that start it on port 0); those of DICOM ports in lines below
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     /// Print the configuration in force and stop
@@ -69,7 +69,7 @@ fn serve(args: &ServeArgs) -> Result<()> {
             "overread serves gRPC on {} (research use only; plain text, no accounts: keep it on loopback)",
             server.address
         );
-        if let Some(address) = server.dicom_address {
+        for address in &server.dicom_addresses {
             println!("overread serves DICOM on {address}");
         }
         if let Some(path) = &args.ready_file {
@@ -116,8 +116,8 @@ fn watch_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
 }
 
 fn ready_lines(server: &Server) -> String {
-    let dicom = server.dicom_address.map(|address| format!("\n{address}")).unwrap_or_default();
-    format!("{}{dicom}", server.address)
+    let addresses = [server.address].into_iter().chain(server.dicom_addresses.iter().copied());
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// Whole or not at all: a script that polls for the file never reads half an address.

@@ -7,7 +7,7 @@ use crate::error::{Code, Error, Result, Subject};
 use crate::uid::Uid;
 
 use super::attributes::{Key, View, invalid};
-use super::syntax::{IMAGE_SOP_CLASSES, VIEWED_SOP_CLASSES};
+use super::syntax::{VIEWED_SOP_CLASSES, is_image_class};
 use super::{Limits, Photometric, Planes};
 
 /// Free text that a person typed and that may name a patient: it cannot be printed, only asked about.
@@ -128,7 +128,7 @@ impl Names {
     /// Errors: `HeaderImplausible`, naming the attribute; `UnsupportedSopClass`.
     pub(super) fn read(root: View<'_>, media_class: Option<&str>) -> Result<Names> {
         let sop_class = sop_class(root, media_class).transpose()?;
-        if let Some(class) = sop_class.as_ref().filter(|class| !IMAGE_SOP_CLASSES.contains(&class.as_str())) {
+        if let Some(class) = sop_class.as_ref().filter(|class| !is_image_class(class.as_str())) {
             let detail = format!("SOP Class {class} holds no image that is read here");
             return Err(Error::new(Code::UnsupportedSopClass, detail));
         }
@@ -157,7 +157,7 @@ impl Names {
             Some(text) => Uid::parse(&text).ok().or_else(|| is_only_long(&text).then(nobody)),
             None => (belongs_nowhere && !root.is_there(SOP_INSTANCE)).then(nobody),
         };
-        let is_viewed = |class: &Uid| [IMAGE_SOP_CLASSES, VIEWED_SOP_CLASSES].concat().contains(&class.as_str());
+        let is_viewed = |class: &Uid| is_image_class(class.as_str()) || VIEWED_SOP_CLASSES.contains(&class.as_str());
         let sop_class = match sop_class(root, media_class) {
             Some(class) => class.ok().filter(is_viewed),
             None => Some(nobody()),

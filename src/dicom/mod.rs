@@ -28,5 +28,5 @@ pub use instance::{Identity, Instance, Viewed, identify};
 pub use limits::Limits;
 pub use photometric::Photometric;
 pub use plane::{Plane, Planes};
-pub use syntax::{IMAGE_SOP_CLASSES, TRANSFER_SYNTAXES, TransferSyntax, transfer_syntax};
+pub use syntax::{IMAGE_SOP_CLASSES, TRANSFER_SYNTAXES, TransferSyntax, is_image_class, transfer_syntax};
 pub use values::{Function, Lut, Modality, Palette, Voi, Window};

@@ -103,60 +103,65 @@ pub fn transfer_syntax(uid: &str) -> Option<&'static TransferSyntax> {
 
 /// SOP Classes that hold images of pixels to look at (PS3.4 B.5). Everything else is refused as `UnsupportedSopClass`:
 /// segmentations, reports, plans, waveforms, documents, parametric maps, raw data, video.
-pub const IMAGE_SOP_CLASSES: &[&str] = &[
-    "1.2.840.10008.5.1.4.1.1.1",        // Computed Radiography
-    "1.2.840.10008.5.1.4.1.1.1.1",      // Digital X-Ray, for presentation
-    "1.2.840.10008.5.1.4.1.1.1.1.1",    // Digital X-Ray, for processing
-    "1.2.840.10008.5.1.4.1.1.1.2",      // Digital Mammography, for presentation
-    "1.2.840.10008.5.1.4.1.1.1.2.1",    // Digital Mammography, for processing
-    "1.2.840.10008.5.1.4.1.1.1.3",      // Digital Intra-Oral, for presentation
-    "1.2.840.10008.5.1.4.1.1.1.3.1",    // Digital Intra-Oral, for processing
-    "1.2.840.10008.5.1.4.1.1.2",        // CT
-    "1.2.840.10008.5.1.4.1.1.2.1",      // Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.2.2",      // Legacy Converted Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.3",        // Ultrasound Multi-frame, retired
-    "1.2.840.10008.5.1.4.1.1.3.1",      // Ultrasound Multi-frame
-    "1.2.840.10008.5.1.4.1.1.4",        // MR
-    "1.2.840.10008.5.1.4.1.1.4.1",      // Enhanced MR
-    "1.2.840.10008.5.1.4.1.1.4.3",      // Enhanced MR Color
-    "1.2.840.10008.5.1.4.1.1.4.4",      // Legacy Converted Enhanced MR
-    "1.2.840.10008.5.1.4.1.1.5",        // Nuclear Medicine, retired
-    "1.2.840.10008.5.1.4.1.1.6",        // Ultrasound, retired
-    "1.2.840.10008.5.1.4.1.1.6.1",      // Ultrasound
-    "1.2.840.10008.5.1.4.1.1.6.2",      // Enhanced US Volume
-    "1.2.840.10008.5.1.4.1.1.7",        // Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.1",      // Multi-frame Single Bit Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.2",      // Multi-frame Grayscale Byte Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.3",      // Multi-frame Grayscale Word Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.7.4",      // Multi-frame True Color Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.12.1",     // X-Ray Angiographic
-    "1.2.840.10008.5.1.4.1.1.12.1.1",   // Enhanced XA
-    "1.2.840.10008.5.1.4.1.1.12.2",     // X-Ray Radiofluoroscopic
-    "1.2.840.10008.5.1.4.1.1.12.2.1",   // Enhanced XRF
-    "1.2.840.10008.5.1.4.1.1.12.3",     // X-Ray Angiographic Bi-plane, retired
-    "1.2.840.10008.5.1.4.1.1.13.1.1",   // X-Ray 3D Angiographic
-    "1.2.840.10008.5.1.4.1.1.13.1.2",   // X-Ray 3D Craniofacial
-    "1.2.840.10008.5.1.4.1.1.13.1.3",   // Breast Tomosynthesis
-    "1.2.840.10008.5.1.4.1.1.13.1.4",   // Breast Projection, for presentation
-    "1.2.840.10008.5.1.4.1.1.13.1.5",   // Breast Projection, for processing
-    "1.2.840.10008.5.1.4.1.1.14.1",     // Intravascular OCT, for presentation
-    "1.2.840.10008.5.1.4.1.1.14.2",     // Intravascular OCT, for processing
-    "1.2.840.10008.5.1.4.1.1.20",       // Nuclear Medicine
-    "1.2.840.10008.5.1.4.1.1.77.1.1",   // VL Endoscopic
-    "1.2.840.10008.5.1.4.1.1.77.1.2",   // VL Microscopic
-    "1.2.840.10008.5.1.4.1.1.77.1.3",   // VL Slide-Coordinates Microscopic
-    "1.2.840.10008.5.1.4.1.1.77.1.4",   // VL Photographic
-    "1.2.840.10008.5.1.4.1.1.77.1.5.1", // Ophthalmic Photography 8 bit
-    "1.2.840.10008.5.1.4.1.1.77.1.5.2", // Ophthalmic Photography 16 bit
-    "1.2.840.10008.5.1.4.1.1.77.1.5.4", // Ophthalmic Tomography
-    "1.2.840.10008.5.1.4.1.1.77.1.6",   // VL Whole Slide Microscopy
-    "1.2.840.10008.5.1.4.1.1.77.1.7",   // Dermoscopic Photography
-    "1.2.840.10008.5.1.4.1.1.128",      // Positron Emission Tomography
-    "1.2.840.10008.5.1.4.1.1.128.1",    // Legacy Converted Enhanced PET
-    "1.2.840.10008.5.1.4.1.1.130",      // Enhanced PET
-    "1.2.840.10008.5.1.4.1.1.481.1",    // RT Image
-    "1.2.840.10008.5.1.4.1.1.481.2",    // RT Dose
+pub const IMAGE_SOP_CLASSES: &[(&str, &str)] = &[
+    ("1.2.840.10008.5.1.4.1.1.1", "Computed Radiography"),
+    ("1.2.840.10008.5.1.4.1.1.1.1", "Digital X-Ray, for presentation"),
+    ("1.2.840.10008.5.1.4.1.1.1.1.1", "Digital X-Ray, for processing"),
+    ("1.2.840.10008.5.1.4.1.1.1.2", "Digital Mammography, for presentation"),
+    ("1.2.840.10008.5.1.4.1.1.1.2.1", "Digital Mammography, for processing"),
+    ("1.2.840.10008.5.1.4.1.1.1.3", "Digital Intra-Oral, for presentation"),
+    ("1.2.840.10008.5.1.4.1.1.1.3.1", "Digital Intra-Oral, for processing"),
+    ("1.2.840.10008.5.1.4.1.1.2", "CT"),
+    ("1.2.840.10008.5.1.4.1.1.2.1", "Enhanced CT"),
+    ("1.2.840.10008.5.1.4.1.1.2.2", "Legacy Converted Enhanced CT"),
+    ("1.2.840.10008.5.1.4.1.1.3", "Ultrasound Multi-frame, retired"),
+    ("1.2.840.10008.5.1.4.1.1.3.1", "Ultrasound Multi-frame"),
+    ("1.2.840.10008.5.1.4.1.1.4", "MR"),
+    ("1.2.840.10008.5.1.4.1.1.4.1", "Enhanced MR"),
+    ("1.2.840.10008.5.1.4.1.1.4.3", "Enhanced MR Color"),
+    ("1.2.840.10008.5.1.4.1.1.4.4", "Legacy Converted Enhanced MR"),
+    ("1.2.840.10008.5.1.4.1.1.5", "Nuclear Medicine, retired"),
+    ("1.2.840.10008.5.1.4.1.1.6", "Ultrasound, retired"),
+    ("1.2.840.10008.5.1.4.1.1.6.1", "Ultrasound"),
+    ("1.2.840.10008.5.1.4.1.1.6.2", "Enhanced US Volume"),
+    ("1.2.840.10008.5.1.4.1.1.7", "Secondary Capture"),
+    ("1.2.840.10008.5.1.4.1.1.7.1", "Multi-frame Single Bit Secondary Capture"),
+    ("1.2.840.10008.5.1.4.1.1.7.2", "Multi-frame Grayscale Byte Secondary Capture"),
+    ("1.2.840.10008.5.1.4.1.1.7.3", "Multi-frame Grayscale Word Secondary Capture"),
+    ("1.2.840.10008.5.1.4.1.1.7.4", "Multi-frame True Color Secondary Capture"),
+    ("1.2.840.10008.5.1.4.1.1.12.1", "X-Ray Angiographic"),
+    ("1.2.840.10008.5.1.4.1.1.12.1.1", "Enhanced XA"),
+    ("1.2.840.10008.5.1.4.1.1.12.2", "X-Ray Radiofluoroscopic"),
+    ("1.2.840.10008.5.1.4.1.1.12.2.1", "Enhanced XRF"),
+    ("1.2.840.10008.5.1.4.1.1.12.3", "X-Ray Angiographic Bi-plane, retired"),
+    ("1.2.840.10008.5.1.4.1.1.13.1.1", "X-Ray 3D Angiographic"),
+    ("1.2.840.10008.5.1.4.1.1.13.1.2", "X-Ray 3D Craniofacial"),
+    ("1.2.840.10008.5.1.4.1.1.13.1.3", "Breast Tomosynthesis"),
+    ("1.2.840.10008.5.1.4.1.1.13.1.4", "Breast Projection, for presentation"),
+    ("1.2.840.10008.5.1.4.1.1.13.1.5", "Breast Projection, for processing"),
+    ("1.2.840.10008.5.1.4.1.1.14.1", "Intravascular OCT, for presentation"),
+    ("1.2.840.10008.5.1.4.1.1.14.2", "Intravascular OCT, for processing"),
+    ("1.2.840.10008.5.1.4.1.1.20", "Nuclear Medicine"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.1", "VL Endoscopic"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.2", "VL Microscopic"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.3", "VL Slide-Coordinates Microscopic"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.4", "VL Photographic"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.5.1", "Ophthalmic Photography 8 bit"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.5.2", "Ophthalmic Photography 16 bit"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.5.4", "Ophthalmic Tomography"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.6", "VL Whole Slide Microscopy"),
+    ("1.2.840.10008.5.1.4.1.1.77.1.7", "Dermoscopic Photography"),
+    ("1.2.840.10008.5.1.4.1.1.128", "Positron Emission Tomography"),
+    ("1.2.840.10008.5.1.4.1.1.128.1", "Legacy Converted Enhanced PET"),
+    ("1.2.840.10008.5.1.4.1.1.130", "Enhanced PET"),
+    ("1.2.840.10008.5.1.4.1.1.481.1", "RT Image"),
+    ("1.2.840.10008.5.1.4.1.1.481.2", "RT Dose"),
 ];
+
+/// Whether a UID is one of [`IMAGE_SOP_CLASSES`].
+pub fn is_image_class(uid: &str) -> bool {
+    IMAGE_SOP_CLASSES.iter().any(|(known, _)| *known == uid)
+}
 
 /// SOP Classes whose pixels can be looked at, and are not analysed: their values are no brightness.
 pub(super) const VIEWED_SOP_CLASSES: &[&str] = &[

@@ -175,18 +175,19 @@ fn tiny_peer(to: &str) -> String {
     peer.echo()
 }
 
-/// A gibibyte of zeros, deflated as a whole data set (PS3.5 A.5).
+/// Zeros beyond what a data set may inflate to (256 MiB), deflated as a whole data set (PS3.5 A.5).
 fn deflated_bomb(to: &str) -> String {
     use std::io::Write;
-    let contexts = vec![(CR.to_owned(), vec!["1.2.840.10008.1.2.1.99".to_owned()])];
-    let (mut peer, heard) = Peer::associate(to, &Request { contexts, ..Request::default() });
-    assert_eq!(heard, "accept");
     let mut deflater = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
     deflater.write_all(&cr(8, 8, 4).header()).expect("memory");
-    for _ in 0..1024 {
+    for _ in 0..300 {
         deflater.write_all(&vec![0; 1 << 20]).expect("memory");
     }
     let bomb = deflater.finish().expect("memory");
+    // Made before the association stands: it would be idle meanwhile.
+    let contexts = vec![(CR.to_owned(), vec!["1.2.840.10008.1.2.1.99".to_owned()])];
+    let (mut peer, heard) = Peer::associate(to, &Request { contexts, ..Request::default() });
+    assert_eq!(heard, "accept");
     peer.send(&store_command("2.25.3000004"));
     let parts: Vec<_> = bomb.chunks(100_000).collect();
     for (index, part) in parts.iter().enumerate() {

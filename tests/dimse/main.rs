@@ -17,6 +17,7 @@ mod abuse;
 mod crash;
 mod many;
 mod storing;
+mod tls;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")
 }
 
-/// A server with a DICOM port on a free port of loopback, over `home/data`.
+/// A server with a plain DICOM port on a free port of loopback, over `home/data`.
 fn start(home: &Path, sets: &[&str]) -> ServerProcess {
     let sets: Vec<&str> = ["dimse.listen=127.0.0.1:0"].into_iter().chain(sets.iter().copied()).collect();
     server::start(&home.join("data"), &models(), &sets)

@@ -19,7 +19,7 @@ use crate::{
 const SEAL: &str = "dimse.peers=[{seal_on_release=true}]";
 
 /// Whether a program is installed; else says what is skipped.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
@@ -35,7 +35,7 @@ fn dcmtk(program: &str, args: &[&str]) -> Output {
     command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

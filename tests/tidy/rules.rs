@@ -38,6 +38,7 @@ const FENCES: &[(&[&str], &str)] = &[
         &["turbojpeg_sys", "dicom_pixeldata", "dicom_object", "dicom_core", "dicom_parser", "dicom_encoding"],
         "src/dicom",
     ),
+    (&["tokio_rustls", "rustls"], "src/gate/dimse"),
     (&["axum"], "src/gate/web"),
     (&["arrow", "parquet"], "src/screening/results"),
     (&["png", "colorous"], "src/pixel"),

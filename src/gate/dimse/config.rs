@@ -1,4 +1,6 @@
 //! What the DICOM gate is told: where it listens, who may send, and its limits, each with a unit and an answer for when it is reached.
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The gate's configuration.
@@ -7,6 +9,14 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address of the DICOM port, for example `0.0.0.0:11112`; port 0 takes a free one. Empty: no DICOM gate.
     pub listen: String,
+    /// Address of the DICOM port that speaks TLS, for example `0.0.0.0:2762`. Empty: none.
+    pub tls_listen: String,
+    /// PEM file of our certificate, and of those between it and its authority.
+    pub tls_certificate: PathBuf,
+    /// PEM file of its private key.
+    pub tls_key: PathBuf,
+    /// PEM file of the authorities whose certificates callers must have. Empty: callers need none.
+    pub tls_clients: PathBuf,
     /// AE title that callers must call; another one is rejected (1,1,7).
     pub title: String,
     /// Associations at once; one more is rejected as transient (2,3,2).
@@ -41,6 +51,10 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: String::new(),
+            tls_listen: String::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            tls_clients: PathBuf::new(),
             title: "OVERREAD".to_owned(),
             associations_max: 1000,
             association_s: 30,

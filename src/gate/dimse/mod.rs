@@ -1,4 +1,4 @@
-//! The DICOM gate: Verification and Storage as a provider (PS3.4 annexes A and B), on a socket of its own.
+//! The DICOM gate: Verification and Storage as a provider (PS3.4 annexes A and B), on ports of its own, plain and by TLS.
 //!
 //! In: associations.   Out: instances to the study room's intake, statuses from the closed code set.
 //! Does not know: PDUs and command sets as bytes (`network`), what an instance holds, how it is kept.
@@ -13,11 +13,15 @@ mod config;
 mod memory;
 mod offer;
 mod peers;
+mod port;
 mod serve;
 mod status;
 mod store;
 mod tally;
+mod tls;
 
 pub use config::{Config, Peer};
 pub use peers::Peers;
+pub use port::Port;
 pub use serve::{Rooms, serve};
+pub use status::statuses;

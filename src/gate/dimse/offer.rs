@@ -1,6 +1,6 @@
 //! What is accepted of what a caller proposes: SOP Classes and transfer syntaxes, from the tables of the `dicom` room.
 use crate::{
-    dicom::{IMAGE_SOP_CLASSES, transfer_syntax},
+    dicom::{is_image_class, transfer_syntax},
     network::{Answer, Associate, IMPLICIT_LITTLE_ENDIAN, Proposed, VERIFICATION},
 };
 
@@ -16,7 +16,7 @@ fn answer(context: &Proposed) -> Answer {
     let class = context.abstract_syntax.as_str();
     let syntax = match class {
         VERIFICATION => uncompressed(&context.transfer_syntaxes),
-        _ if IMAGE_SOP_CLASSES.contains(&class) => of_images(&context.transfer_syntaxes),
+        _ if is_image_class(class) => of_images(&context.transfer_syntaxes),
         _ => return Answer::AbstractSyntax,
     };
     syntax.map_or(Answer::TransferSyntaxes, |syntax| Answer::Accepted(syntax.to_owned()))

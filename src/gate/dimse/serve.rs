@@ -1,17 +1,23 @@
-//! The listener: a bounded number of associations, one task each, and an orderly end.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+//! The listeners: a bounded number of associations, one task each, and an orderly end.
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
-    Config, Peers,
+    Config, Peers, Port,
     association::{self, turn_away_one_too_many},
     memory::Memory,
+    port::Speech,
 };
 use crate::{
     dicom,
@@ -45,17 +51,13 @@ pub(super) struct Gate {
     pub(super) limits: Limits,
     pub(super) artim: Duration,
     pub(super) idle: Duration,
+    places: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
 }
 
-/// Serves associations on `listener` until `stopped` says true; then takes no more, lets messages that have begun end for `drain`
+/// Serves associations on `ports` until `stopped` says true; then takes no more, lets messages that have begun end for `drain`
 /// at most, and returns.
-pub async fn serve(
-    listener: TcpListener,
-    rooms: Rooms,
-    config: Config,
-    stopped: watch::Receiver<bool>,
-    drain: Duration,
-) {
+pub async fn serve(ports: Vec<Port>, rooms: Rooms, config: Config, stopped: watch::Receiver<bool>, drain: Duration) {
     let idle = Duration::from_secs(config.idle_s.max(1));
     let gate = Arc::new(Gate {
         memory: Memory::new(&config, rooms.limits.instance_bytes_max),
@@ -65,14 +67,25 @@ pub async fn serve(
         limits: Limits { pdu_bytes_max: config.pdu_bytes_max.max(PDU_BYTES_MIN), pdu_time: idle },
         artim: Duration::from_secs(config.association_s.max(1)),
         idle,
+        places: Arc::new(Semaphore::new(config.associations_max)),
+        turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
     });
-    let places = Arc::new(Semaphore::new(config.associations_max));
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut listening = JoinSet::new();
+    for port in ports {
+        listening.spawn(listen(port, Arc::clone(&gate), stopped.clone(), drain));
+    }
+    while let Some(ended) = listening.join_next().await {
+        log_panic(ended);
+    }
+}
+
+async fn listen(port: Port, gate: Arc<Gate>, stopped: watch::Receiver<bool>, drain: Duration) {
+    let Port { listener, speech } = port;
     let (mut tasks, mut stop) = (JoinSet::new(), stopped.clone());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => begin(stream, peer, &gate, (&places, &turned_away), &stopped, &mut tasks),
+                Ok((stream, peer)) => begin(stream, peer, &gate, &speech, &stopped, &mut tasks),
                 Err(error) => {
                     tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -107,23 +120,48 @@ fn begin(
     stream: TcpStream,
     peer: SocketAddr,
     gate: &Arc<Gate>,
-    (places, turned_away): (&Arc<Semaphore>, &Arc<Semaphore>),
+    speech: &Speech,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) {
     // A stream that cannot be set up is gone already.
     let Ok(stream) = Quick::new(stream) else { return };
+    let Some(place) = Place::take(gate) else { return };
     let (gate, stopped, address) = (Arc::clone(gate), stopped.clone(), peer.ip().to_canonical());
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        tasks.spawn(async move {
-            association::serve(stream, address, gate, stopped).await;
-            drop(place);
-        });
-    } else if let Ok(place) = Arc::clone(turned_away).try_acquire_owned() {
-        tasks.spawn(async move {
-            turn_away_one_too_many(stream, address, gate).await;
-            drop(place);
-        });
+    match speech.clone() {
+        Speech::Plain => drop(tasks.spawn(place.serve(stream, address, gate, stopped))),
+        Speech::Tls(tls) => drop(tasks.spawn(async move {
+            match timeout(gate.artim, tls.accept(stream)).await {
+                Ok(Some(stream)) => place.serve(stream, address, gate, stopped).await,
+                Ok(None) | Err(_) => tracing::warn!(%address, "TLS handshake failed"),
+            }
+        })),
+    }
+}
+
+/// What there is room for; given back when its connection ends.
+enum Place {
+    Association(OwnedSemaphorePermit),
+    Rejection(OwnedSemaphorePermit),
+}
+
+impl Place {
+    fn take(gate: &Gate) -> Option<Place> {
+        let of = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        of(&gate.places).map(Place::Association).or_else(|| of(&gate.turned_away).map(Place::Rejection))
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        stream: S,
+        address: IpAddr,
+        gate: Arc<Gate>,
+        stopped: watch::Receiver<bool>,
+    ) {
+        match self {
+            Place::Association(_held) => association::serve(stream, address, gate, stopped).await,
+            Place::Rejection(_held) => turn_away_one_too_many(stream, address, gate).await,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Statuses of responses (PS3.7 annex C, PS3.4 B.2.3): those of the code set, and the few that are about the message alone.
+use std::collections::BTreeMap;
+
 use crate::{
-    error::{Code, Error},
+    error::{Code, Error, Family, Row, TABLE},
     study::{InstanceReceipt, Outcome},
 };
 
@@ -22,6 +24,20 @@ pub(super) enum Misuse {
     Operation,
     /// A C-STORE without a data set.
     NoDataSet,
+}
+
+/// Every status that a response may have, with who says it: names of codes, and what is wrong with a message. For the conformance statement.
+pub fn statuses() -> BTreeMap<u16, Vec<String>> {
+    let mut all = BTreeMap::from([(0, vec!["stored durably, now or before".to_owned()])]);
+    let said = |row: &&Row| matches!(row.family, Family::Refused | Family::Service);
+    for row in TABLE.iter().filter(said).filter(|row| row.code != Code::Cancelled) {
+        all.entry(row.dimse).or_default().push(row.name.to_owned());
+    }
+    for misuse in [Misuse::InstanceUid, Misuse::SopClass, Misuse::Operation, Misuse::NoDataSet] {
+        let (number, comment) = misuse.row();
+        all.entry(number).or_default().push(comment.to_owned());
+    }
+    all
 }
 
 impl Misuse {
