@@ -23,23 +23,33 @@ import package      # noqa: E402
 import self_test    # noqa: E402
 
 
+# The two networks of one package: the name of the file that is each one's.
+DEEPBET = {"deepbet": "bbox_model", "deepbet-fine": "model"}
+
+
+def origin(name):
+    """The folder of the corpus that holds the recipe."""
+    return "deepbet" if name in DEEPBET else name
+
+
 def weights(name, corpus, folder):
-    convert = str(corpus / "models" / name / "convert.py")
-    if name == "deepbet":
+    convert = str(corpus / "models" / origin(name) / "convert.py")
+    if name in DEEPBET:
         subprocess.check_call([sys.executable, convert, str(folder)])
-        (folder / "model.pt").unlink()
-        (folder / "bbox_model.pt").rename(folder / "weights.pt")
+        (folder / f"{DEEPBET[name]}.pt").rename(folder / "weights.pt")
+        for file in DEEPBET.values():
+            (folder / f"{file}.pt").unlink(missing_ok=True)
     else:
         subprocess.check_call([sys.executable, convert, str(folder / "weights.pt")])
 
 
 def examples(name, corpus, folder):
     """example.npz as one .npy a name, float32; images become what the network is fed."""
-    arrays = dict(np.load(corpus / "models" / name / "example.npz"))
+    arrays = dict(np.load(corpus / "models" / origin(name) / "example.npz"))
     if name == "efficientnet-lite0":
         arrays["input"] = ((arrays["image"].astype(np.float32) - 127.0) / 128.0).transpose(0, 3, 1, 2)
-    if name == "deepbet":
-        arrays["expected"] = arrays["expected_bbox_model"]
+    if name in DEEPBET:
+        arrays["expected"] = arrays[f"expected_{DEEPBET[name]}"]
     (folder / "examples").mkdir(exist_ok=True)
     for key in ("input", "expected"):
         np.save(folder / "examples" / f"{key}.npy", np.ascontiguousarray(arrays[key], np.float32))
