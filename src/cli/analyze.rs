@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     fail,
     gather::{Gathered, gather},
+    objects::{self, Profile},
     outcome::{Outcome, SentFile, StudyOutcome},
     overlays, parse_set, runtime, table,
 };
@@ -23,6 +24,7 @@ use crate::{
     config::Config,
     error::{Code, Error, Result, Subject},
     gate::grpc::client::{Client, Event, Update},
+    ledger::State,
     server::Server,
     telemetry,
 };
@@ -37,6 +39,7 @@ Examples:
   overread analyze chest.dcm                       analyse one file here, without a server
   overread analyze /archive/2024 --out results     a folder: grouped by study, results/report.json and overlays
   overread analyze head-ct/ --overlays pictures    a series: the key slices of each finding as pictures
+  overread analyze chest.dcm --dicom results       the results as DICOM objects, for a PACS or a viewer
   overread analyze chest.dcm --server http://127.0.0.1:7410 --format json
 
 Exit status: 0 something was analysed, 1 failure, 2 wrong usage, 3 nothing could be analysed (the reasons are shown).
@@ -54,6 +57,12 @@ pub(super) struct AnalyzeArgs {
     /// Write one overlay PNG per finding looked for, of a series one per key slice, into this folder
     #[arg(long, value_name = "DIR")]
     overlays: Option<PathBuf>,
+    /// Write the results as DICOM objects into this folder (SR, SEG, pictures...; docs/objects.md)
+    #[arg(long, value_name = "DIR")]
+    dicom: Option<PathBuf>,
+    /// With --dicom: which objects
+    #[arg(long, value_enum, default_value_t = Profile::All, requires = "dicom")]
+    profile: Profile,
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -98,7 +107,7 @@ async fn analyze(args: &AnalyzeArgs) -> Result<Outcome> {
     let gathered = gather(&args.paths, || looking.inc(1))?;
     looking.finish_and_clear();
     let outcome = match &args.server {
-        Some(url) => analyze_at(url, gathered, args.pictures()).await?,
+        Some(url) => analyze_at(url, gathered, args).await?,
         None => analyze_here(args, gathered).await?,
     };
     if let Some(out) = &args.out {
@@ -133,12 +142,12 @@ async fn analyze_here(args: &AnalyzeArgs, gathered: Gathered) -> Result<Outcome>
     let loading = spinner("loading models");
     let server = Server::start(config).await?;
     loading.finish_and_clear();
-    let outcome = analyze_at(&format!("http://{}", server.address), gathered, args.pictures()).await;
+    let outcome = analyze_at(&format!("http://{}", server.address), gathered, args).await;
     server.stop().await?;
     outcome
 }
 
-async fn analyze_at(url: &str, gathered: Gathered, pictures: Option<&Path>) -> Result<Outcome> {
+async fn analyze_at(url: &str, gathered: Gathered, args: &AnalyzeArgs) -> Result<Outcome> {
     let client = Client::connect(url).await?;
     let bar = progress(gathered.values().map(Vec::len).sum());
     let mut outcome = Outcome::default();
@@ -146,8 +155,11 @@ async fn analyze_at(url: &str, gathered: Gathered, pictures: Option<&Path>) -> R
         let mut call = one_call(&client, files, &bar).await?;
         for study in &mut call.studies {
             study.complete(&client).await?;
-            if let Some(folder) = pictures {
+            if let Some(folder) = args.pictures() {
                 overlays::write(&client, folder, study).await?;
+            }
+            if let Some(folder) = args.dicom.as_deref().filter(|_| study.state != State::Refused) {
+                objects::write(&client, folder, &study.study, Some(study.revision), args.profile).await?;
             }
         }
         outcome.add(call);

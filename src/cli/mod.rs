@@ -5,10 +5,12 @@
 
 mod analyze;
 mod explain;
+mod export;
 mod gather;
 mod inspect;
 mod models;
 mod nifti;
+mod objects;
 mod outcome;
 mod overlays;
 mod serve;
@@ -36,6 +38,7 @@ First steps:
   overread analyze chest.dcm        findings of one file, without a server
   overread serve                    the service; then, elsewhere:
   overread analyze chest.dcm --server http://127.0.0.1:7410
+  overread export STUDY results     its results as DICOM objects, for a PACS or a viewer
   overread inspect chest.dcm        what a model will see of a file
   overread inspect FOLDER --stage volume    the same of the series in a folder
   overread models list              what can be looked for"
@@ -53,6 +56,8 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     /// Show why a study was treated as it was
     Explain(explain::ExplainArgs),
+    /// Write the results of a study as DICOM objects
+    Export(export::ExportArgs),
     /// Show what a model will see of a file, or of the series of a folder
     Inspect(inspect::Args),
     /// List, verify or install models
@@ -71,6 +76,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args),
             Command::Analyze(args) => analyze::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Export(args) => export::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Models(args) => models::run(args),
             Command::DecodeWorker => dicom::run_worker(),

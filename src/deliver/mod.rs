@@ -5,7 +5,17 @@
 //! Invariants
 //! - The same report and the same sources give the same objects, byte for byte, under the same UIDs: to send one twice is harmless.
 //! - An object is made from values alone; it reads no clock.
+mod desk;
+mod format;
+mod kind;
+mod plan;
+
 use bytes::Bytes;
+
+pub use desk::{Desk, OUTLINE_AT, Opened, serving};
+pub use format::{Material, Seen, write};
+pub use kind::{KINDS, Kind, KindRow, PROFILES, Profile};
+pub use plan::{Maker, Needs, Planned, plan};
 
 use crate::uid::Uid;
 

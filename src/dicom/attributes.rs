@@ -3,32 +3,62 @@
 //! Attributes that nobody reads are never looked at: what is in them cannot lead anybody astray. Values of VR UN are typed
 //! by the dictionary, sequences included: taken as what they look like, a Rescale Slope "1 " would be 49.
 use bytes::Bytes;
-use dicom::core::VR;
+use dicom::core::{Tag, VR};
 
 use crate::error::{Code, Error, Result, Subject};
 
+use super::dataset::Dataset;
 use super::prescan::{Element, Value};
+use super::write::is_text;
 
 /// (group, element).
 pub(super) type Key = (u16, u16);
 
 /// The attributes that this room reads, at whatever level. `prescan::walk` keeps these and no others.
 const READ: &[Key] = &[
+    (0x0008, 0x0005), // Specific Character Set
     (0x0008, 0x0008), // Image Type
     (0x0008, 0x0016), // SOP Class UID
     (0x0008, 0x0018), // SOP Instance UID
     (0x0008, 0x0020), // Study Date
+    (0x0008, 0x0030), // Study Time
+    (0x0008, 0x0050), // Accession Number
     (0x0008, 0x0060), // Modality
+    (0x0008, 0x0070), // Manufacturer
+    (0x0008, 0x0090), // Referring Physician's Name
+    (0x0008, 0x0100), // Code Value
+    (0x0008, 0x0102), // Coding Scheme Designator
+    (0x0008, 0x0103), // Coding Scheme Version
+    (0x0008, 0x0104), // Code Meaning
+    (0x0008, 0x0119), // Long Code Value
+    (0x0008, 0x0201), // Timezone Offset From UTC
+    (0x0008, 0x1030), // Study Description
+    (0x0008, 0x1032), // Procedure Code Sequence
     (0x0008, 0x103E), // Series Description
+    (0x0008, 0x1090), // Manufacturer's Model Name
     (0x0008, 0x9007), // Frame Type
+    (0x0010, 0x0010), // Patient's Name
     (0x0010, 0x0020), // Patient ID
     (0x0010, 0x0021), // Issuer of Patient ID
     (0x0010, 0x0030), // Patient's Birth Date
     (0x0010, 0x0040), // Patient's Sex
     (0x0010, 0x1010), // Patient's Age
+    (0x0012, 0x0010), // Clinical Trial Sponsor Name
+    (0x0012, 0x0020), // Clinical Trial Protocol ID
+    (0x0012, 0x0021), // Clinical Trial Protocol Name
+    (0x0012, 0x0030), // Clinical Trial Site ID
+    (0x0012, 0x0031), // Clinical Trial Site Name
+    (0x0012, 0x0040), // Clinical Trial Subject ID
+    (0x0012, 0x0042), // Clinical Trial Subject Reading ID
+    (0x0012, 0x0062), // Patient Identity Removed
+    (0x0012, 0x0063), // De-identification Method
+    (0x0012, 0x0064), // De-identification Method Code Sequence
     (0x0018, 0x0010), // Contrast/Bolus Agent
     (0x0018, 0x0015), // Body Part Examined
+    (0x0018, 0x0050), // Slice Thickness
     (0x0018, 0x0081), // Echo Time
+    (0x0018, 0x1000), // Device Serial Number
+    (0x0018, 0x1020), // Software Versions
     (0x0018, 0x1164), // Imager Pixel Spacing
     (0x0018, 0x5101), // View Position
     (0x0018, 0x9076), // Diffusion Gradient Direction Sequence
@@ -41,11 +71,17 @@ const READ: &[Key] = &[
     (0x0018, 0x9329), // CT Image Frame Type Sequence
     (0x0020, 0x000D), // Study Instance UID
     (0x0020, 0x000E), // Series Instance UID
+    (0x0020, 0x0010), // Study ID
     (0x0020, 0x0012), // Acquisition Number
     (0x0020, 0x0013), // Instance Number
+    (0x0020, 0x0020), // Patient Orientation
     (0x0020, 0x0032), // Image Position (Patient)
     (0x0020, 0x0037), // Image Orientation (Patient)
+    (0x0020, 0x0052), // Frame of Reference UID
+    (0x0020, 0x0060), // Laterality
+    (0x0020, 0x0062), // Image Laterality
     (0x0020, 0x0100), // Temporal Position Identifier
+    (0x0020, 0x1040), // Position Reference Indicator
     (0x0020, 0x9111), // Frame Content Sequence
     (0x0020, 0x9113), // Plane Position Sequence
     (0x0020, 0x9116), // Plane Orientation Sequence
@@ -79,6 +115,9 @@ const READ: &[Key] = &[
     (0x0028, 0x1221), // Segmented Palette Color Lookup Table Data: red, green, blue
     (0x0028, 0x1222),
     (0x0028, 0x1223),
+    (0x0028, 0x2110), // Lossy Image Compression
+    (0x0028, 0x2112), // Lossy Image Compression Ratio
+    (0x0028, 0x2114), // Lossy Image Compression Method
     (0x0028, 0x3000), // Modality LUT Sequence
     (0x0028, 0x3002), // LUT Descriptor
     (0x0028, 0x3006), // LUT Data
@@ -86,6 +125,12 @@ const READ: &[Key] = &[
     (0x0028, 0x9110), // Pixel Measures Sequence
     (0x0028, 0x9132), // Frame VOI LUT Sequence
     (0x0028, 0x9145), // Pixel Value Transformation Sequence
+    (0x0032, 0x1060), // Requested Procedure Description
+    (0x0032, 0x1064), // Requested Procedure Code Sequence
+    (0x0040, 0x0007), // Scheduled Procedure Step Description
+    (0x0040, 0x0009), // Scheduled Procedure Step ID
+    (0x0040, 0x0275), // Request Attributes Sequence
+    (0x0040, 0x1001), // Requested Procedure ID
     (0x5200, 0x9229), // Shared Functional Groups Sequence
     (0x5200, 0x9230), // Per-Frame Functional Groups Sequence
     (0x7FE0, 0x0001), // Extended Offset Table
@@ -170,6 +215,31 @@ impl<'a> View<'a> {
         bytes.split(|byte| *byte == b'\\').map(|part| String::from_utf8_lossy(trimmed(part)).into_owned()).collect()
     }
 
+    /// The attribute as it may be written again: text by `decode`, sequences with all that is read of their items. `None` if absent or
+    /// neither.
+    pub(super) fn copy(&self, tag: Tag, decode: &dyn Fn(&[u8]) -> String) -> Option<super::dataset::Value> {
+        use super::dataset::Value as Copied;
+        let element = self.element((tag.0, tag.1))?;
+        match &element.value {
+            Value::Bytes(range) if is_text(element.vr) => {
+                let text = decode(trimmed(self.dataset.get(range.clone())?));
+                let values = text.split('\\').map(|value| value.trim().to_owned());
+                Some(Copied::Text(if text.is_empty() { Vec::new() } else { values.collect() }))
+            }
+            Value::Bytes(_) => None,
+            Value::Items(items) => {
+                let views = items.iter().map(|elements| View { dataset: self.dataset, elements });
+                Some(Copied::Items(views.map(|view| view.copy_all(decode)).collect()))
+            }
+        }
+    }
+
+    fn copy_all(&self, decode: &dyn Fn(&[u8]) -> String) -> Dataset {
+        let tags = self.elements.iter().map(|element| Tag(element.tag.0, element.tag.1));
+        let copied = tags.filter_map(|tag| self.copy(tag, decode).map(|value| (tag, value)));
+        copied.fold(Dataset::new(), |set, (tag, value)| set.set(tag, value))
+    }
+
     /// All values as integers. `None` if absent, empty, or not whole numbers.
     pub(super) fn integers(&self, key: Key) -> Option<Vec<i64>> {
         let (element, bytes) = self.raw(key)?;
@@ -247,11 +317,6 @@ impl<'a> View<'a> {
 
 pub(super) fn invalid(key: Key, what: &str) -> Error {
     Error::new(Code::HeaderImplausible, what).about(Subject::Tag(key.0, key.1))
-}
-
-fn is_text(vr: VR) -> bool {
-    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UC, UI, UR, UT};
-    matches!(vr, AE | AS | CS | DA | DS | DT | IS | LO | LT | PN | SH | ST | TM | UC | UI | UR | UT)
 }
 
 fn trimmed(bytes: &[u8]) -> &[u8] {

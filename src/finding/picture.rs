@@ -2,7 +2,10 @@
 use ndarray::ArrayView2;
 
 use super::{Finding, Heatmap, KeySlice, OfSeries, Outcome, Quantity};
-use crate::{error::Result, pixel::render};
+use crate::{
+    error::Result,
+    pixel::render::{self, Picture},
+};
 
 impl Heatmap {
     /// A PNG of the film with the map over it and a caption that says what is shown, how sure, and by which model.
@@ -16,9 +19,23 @@ impl Heatmap {
         key: Option<&KeySlice>,
         outline_at: f32,
     ) -> Result<Vec<u8>> {
+        self.overlay(display, finding, key, outline_at, None)?.png()
+    }
+
+    /// The same as pixels; `notice`: a line above the caption. Errors: as of [`Heatmap::overlay_png`].
+    pub fn overlay(
+        &self,
+        display: ArrayView2<'_, f32>,
+        finding: &Finding,
+        key: Option<&KeySlice>,
+        outline_at: f32,
+        notice: Option<&str>,
+    ) -> Result<Picture> {
         let [rows, columns] = self.source_size;
         let (rows, columns) = render::size(rows as usize, columns as usize);
-        render::overlay_png(display, self.sampled(rows, columns).view(), outline_at, &caption(finding, key, outline_at))
+        let lines: Vec<String> =
+            notice.map(str::to_owned).into_iter().chain(caption(finding, key, outline_at)).collect();
+        render::overlay(display, self.sampled(rows, columns).view(), outline_at, &lines)
     }
 
     /// A grey PNG of the map alone, 8 bits (255 is 1.0), one pixel for each source pixel.

@@ -39,16 +39,34 @@ pub fn gray_png(values: ArrayView2<'_, f32>) -> Result<Vec<u8>> {
     encode(&pixels, values.dim(), png::ColorType::Grayscale)
 }
 
+/// A picture in colour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its height.
+    pub rows: usize,
+    /// Its width.
+    pub columns: usize,
+    /// Red, green and blue of each pixel, row by row from the top.
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// As PNG, 8 bits. Errors: `Internal` if it cannot be encoded (a side of 0).
+    pub fn png(&self) -> Result<Vec<u8>> {
+        encode(&self.rgb, (self.rows, self.columns), png::ColorType::Rgb)
+    }
+}
+
 /// An overlay: `image` and `map` in `0.0..=1.0`; `map` has the size that [`size`] gives for the image.
 ///
-/// `outline_at`: a line is drawn where the map crosses this value. `caption`: lines below the picture, ASCII; longer ones go on in the next. Result: RGB PNG, rows of the caption below
-/// those of the picture. Errors: `Internal` when the map has another size.
-pub fn overlay_png(
+/// `outline_at`: a line is drawn where the map crosses this value. `caption`: lines below the picture, ASCII; longer ones go on in the
+/// next. Result: RGB, rows of the caption below those of the picture. Errors: `Internal` when the map has another size.
+pub fn overlay(
     image: ArrayView2<'_, f32>,
     map: ArrayView2<'_, f32>,
     outline_at: f32,
     caption: &[String],
-) -> Result<Vec<u8>> {
+) -> Result<Picture> {
     let (rows, columns) = size(image.nrows(), image.ncols());
     if map.dim() != (rows, columns) {
         return Err(Error::internal("a heatmap was sampled at another size than its picture"));
@@ -72,7 +90,7 @@ pub fn overlay_png(
     if !caption.is_empty() {
         canvas.color_bar(top);
     }
-    encode(&canvas.pixels, (height, columns), png::ColorType::Rgb)
+    Ok(Picture { rows: height, columns, rgb: canvas.pixels })
 }
 
 /// The lines, broken between words so that none has more than `letters`; a word that is longer is cut at the edge.
@@ -212,7 +230,8 @@ mod tests {
     fn where_the_map_is_0_the_overlay_is_the_image() {
         let image = Array2::from_shape_fn((30, 40), |(r, c)| (r * 40 + c) as f32 / 1200.0);
         let cold = Array2::zeros((30, 40));
-        let (rows, columns, pixels) = decode(&overlay_png(image.view(), cold.view(), 0.5, &[]).expect("encodes"));
+        let (rows, columns, pixels) =
+            decode(&overlay(image.view(), cold.view(), 0.5, &[]).and_then(|p| p.png()).expect("encodes"));
         assert_eq!((rows, columns), (30, 40));
         for (pixel, value) in pixels.chunks_exact(3).zip(&image) {
             assert_eq!(pixel, [byte(*value); 3]);
@@ -227,7 +246,8 @@ mod tests {
                 (60, 60),
                 |(r, c)| if (20..30).contains(&r) && (40..50).contains(&c) { 0.9 } else { 0.0 },
             );
-        let (_, columns, pixels) = decode(&overlay_png(image.view(), map.view(), 0.5, &[]).expect("encodes"));
+        let (_, columns, pixels) =
+            decode(&overlay(image.view(), map.view(), 0.5, &[]).and_then(|p| p.png()).expect("encodes"));
         let at = |row: usize, column: usize| &pixels[(row * columns + column) * 3..][..3];
         assert_eq!(at(20, 44), OUTLINE);
         assert_eq!(at(10, 10), [128; 3]);
@@ -255,10 +275,11 @@ mod tests {
             "mass 0.73".to_owned(),
             "a line that is far too long for this narrow picture, and goes on below".to_owned(),
         ];
-        let (rows, columns, _) = decode(&overlay_png(image.view(), map.view(), 0.5, &caption).expect("encodes"));
+        let (rows, columns, _) =
+            decode(&overlay(image.view(), map.view(), 0.5, &caption).and_then(|p| p.png()).expect("encodes"));
         assert_eq!((rows, columns), (1024 + 4 * line_height(1), 512));
         let lines = ["Mass suspected to be a brain tumour: negative".to_owned(), "by day".to_owned()];
         assert_eq!(wrapped(&lines, 31), ["Mass suspected to be a brain", "tumour: negative", "by day"]);
-        assert!(overlay_png(image.view(), image.view(), 0.5, &[]).is_err());
+        assert!(overlay(image.view(), image.view(), 0.5, &[]).is_err());
     }
 }

@@ -27,8 +27,8 @@ macro_rules! services {
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_lists_every_service() {
     let house = House::open().await;
-    let ours =
-        ["AnalysisService", "FindingService", "ModelService", "StudyService"].map(|s| format!("overread.v1.{s}"));
+    let ours = ["AnalysisService", "FindingService", "ModelService", "ObjectService", "StudyService"]
+        .map(|s| format!("overread.v1.{s}"));
     for names in [services!(v1, house.channel().await), services!(v1alpha, house.channel().await)] {
         for name in ours.iter().map(String::as_str).chain(["grpc.health.v1.Health"]) {
             assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");

@@ -1,22 +1,17 @@
 //! A stored heatmap in one of the formats of the API.
-use std::sync::Arc;
-
 use bytes::Bytes;
 use ndarray::Array2;
 
 use super::{budget::Share, convert, name::FindingName, serve::Gate, v1};
 use crate::{
+    deliver,
     dicom::Instance,
     error::{Code, Error, Result, Subject},
     finding::{Finding, Heatmap, KeySlice},
     ledger::Ledger,
-    model::Model,
     pixel::{self, Image, SliceSource},
     uid::Uid,
 };
-
-/// Where a heatmap is outlined when its model does not serve any more: half of the scale.
-const OUTLINE_AT: f32 = 0.5;
 
 /// How a heatmap is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +92,10 @@ pub(super) async fn draw(
     let heatmap = Heatmap::from_bytes(&artifact)?;
     let share = gate.budget.reserve(drawing_bytes(&heatmap)).await?;
     let (limits, decoder) = (gate.rooms.limits.clone(), gate.rooms.decoder.clone());
-    let model = serving(&gate.rooms.models, &finding);
+    let model = deliver::serving(&gate.rooms.models, &finding);
     // The window through which the model saw the image, if it has one of its own.
     let window = model.and_then(|model| model.manifest.display_window());
-    let outline_at = model.map_or(OUTLINE_AT, |model| model.manifest.outline_at());
+    let outline_at = model.map_or(deliver::OUTLINE_AT, |model| model.manifest.outline_at());
     let work = move || {
         let (header, bytes) = match bytes {
             Some(bytes) => {
@@ -121,12 +116,6 @@ pub(super) async fn draw(
         Ok(drawn) => drawn,
         Err(_) => Err(Error::internal("drawing the heatmap failed unexpectedly")),
     }
-}
-
-/// The model that made the finding, where it is the one that serves now.
-fn serving<'m>(models: &'m [Arc<Model>], finding: &Finding) -> Option<&'m Arc<Model>> {
-    let made = &finding.provenance;
-    models.iter().find(|model| model.manifest.name.as_str() == made.model && model.digest == made.weights_sha256)
 }
 
 /// The instance as it came.

@@ -28,6 +28,7 @@ mod analysis;
 mod finding;
 mod heatmap;
 mod model;
+mod object;
 mod once;
 mod segmentation;
 mod study;

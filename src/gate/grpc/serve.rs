@@ -20,6 +20,7 @@ use super::{
     finding::Findings,
     listen::Limited,
     model::{Models, ModelsView},
+    object::Objects,
     status::said,
     stream::{Driven, Responses},
     study::Studies,
@@ -146,6 +147,7 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
     health.set_serving::<v1::analysis_service_server::AnalysisServiceServer<Analysis>>().await;
     health.set_serving::<v1::study_service_server::StudyServiceServer<Studies>>().await;
     health.set_serving::<v1::finding_service_server::FindingServiceServer<Findings>>().await;
+    health.set_serving::<v1::object_service_server::ObjectServiceServer<Objects>>().await;
     health.set_serving::<v1::model_service_server::ModelServiceServer<Models>>().await;
     for (name, serves) in gate.models.health() {
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -162,6 +164,7 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
     let analysis = v1::analysis_service_server::AnalysisServiceServer::new(Analysis(gate.clone()));
     let studies = v1::study_service_server::StudyServiceServer::new(Studies(gate.clone()));
     let findings = v1::finding_service_server::FindingServiceServer::new(Findings(gate.clone()));
+    let objects = v1::object_service_server::ObjectServiceServer::new(Objects(gate.clone()));
     let models = v1::model_service_server::ModelServiceServer::new(Models(gate));
     let router = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -175,6 +178,7 @@ async fn router(gate: Gate, config: &Config) -> Result<(tonic_health::server::He
         .add_service(reflection_alpha)
         .add_service(Watched(analysis.max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(Watched(studies.max_decoding_message_size(MESSAGE_BYTES_MAX)))
+        .add_service(objects.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(findings.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(models.max_decoding_message_size(MESSAGE_BYTES_MAX));
     Ok((health, router))

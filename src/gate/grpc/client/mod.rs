@@ -2,6 +2,7 @@
 //!
 //! In: a server's URL and instances.   Out: receipts, events, reports, heatmaps, segmentations as the core's own types.
 //! What a newer server says beyond this build's knowledge is passed over or read as its nearest known value.
+mod objects;
 mod read;
 mod upload;
 
@@ -22,6 +23,7 @@ use crate::{
     pixel::{Affine, SliceSource},
     uid::Uid,
 };
+pub use objects::{ResultObject, ResultObjects};
 use upload::Upload;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
