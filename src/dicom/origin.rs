@@ -23,6 +23,7 @@ const KEPT: &[Tag] = &[
     tags::ISSUER_OF_PATIENT_ID,
     tags::PATIENT_BIRTH_DATE,
     tags::PATIENT_SEX,
+    tags::PATIENT_AGE,
     tags::CLINICAL_TRIAL_SPONSOR_NAME,
     tags::CLINICAL_TRIAL_PROTOCOL_ID,
     tags::CLINICAL_TRIAL_PROTOCOL_NAME,

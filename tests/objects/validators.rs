@@ -34,6 +34,11 @@ const KNOWN: &[Known] = &[
     known("dciodvfy", "<99OVERREAD>", "our own coding scheme, identified in the object as the standard asks"),
     known("dciodvfy", "Value dubious", "a value of the source, taken over as it is"),
     known("dciodvfy", "build DICOMDIR", "a value that the source does not have either"),
+    known(
+        "dcentvfy",
+        "present in one instance but not the other",
+        "an attribute of type 2 that the source lacks against the standard; the object has it, empty",
+    ),
     known("dcentvfy", "Missing SOPInstanceUID", "the source refers to images that were not sent"),
     known("dcentvfy", "<AccessionNumber>", "its bookkeeping of documents and images"),
     known("dsrdump", "ISO_IR 192", "its checker was built without the table of that character set"),
