@@ -260,7 +260,7 @@ mod tests {
         let image = Array2::from_elem((20, 40), 0.5f32);
         let map = Array2::from_shape_fn((20, 40), |(_, c)| c as f32 / 40.0);
         for (outline_at, want) in [(0.3, 12), (0.5, 20)] {
-            let png = overlay_png(image.view(), map.view(), outline_at, &[]).expect("encodes");
+            let png = overlay(image.view(), map.view(), outline_at, &[]).and_then(|p| p.png()).expect("encodes");
             let (_, _, pixels) = decode(&png);
             let line: Vec<usize> = (0..40).filter(|c| pixels[(10 * 40 + c) * 3..][..3] == OUTLINE).collect();
             assert_eq!(line, [want]);
