@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn bits_run_on_over_the_ends_of_bytes() {
         let mut bits = Bits::default();
-        [true, false, false, true, false, false, false, false, true, true].map(|bit| bits.push(bit));
+        for bit in [true, false, false, true, false, false, false, false, true, true] {
+            bits.push(bit);
+        }
         assert_eq!(bits.bytes, [0b0000_1001, 0b0000_0011]);
     }
 }

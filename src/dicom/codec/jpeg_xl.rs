@@ -42,8 +42,11 @@ fn load(request: &Request<'_>) -> Result<JxlImage> {
     let mut image = loop {
         // In small steps, so that little is parsed before the size is known.
         let step = request.bytes.get(at..request.bytes.len().min(at + 4096)).filter(|step| !step.is_empty());
-        at += blank.feed_bytes(step.ok_or_else(cut)?).map_err(refused)?;
+        let taken = blank.feed_bytes(step.ok_or_else(cut)?).map_err(refused)?;
+        at += taken;
         match blank.try_init().map_err(refused)? {
+            // A start that could yet become a signature is not taken: the same bytes would be fed for ever.
+            InitializeResult::NeedMoreData(_) if taken == 0 => return Err(cut()),
             InitializeResult::NeedMoreData(more) => blank = more,
             InitializeResult::Initialized(image) => break image,
         }
@@ -116,4 +119,29 @@ fn scale<C: Cell>(render: &Render, header: &FrameHeader, bits: u32) -> Result<Ve
         }
     }
     Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dicom::Photometric;
+
+    /// Two zero bytes, which may begin a container's signature: found by fuzzing, they were fed for ever.
+    #[test]
+    fn a_codestream_that_ends_within_its_signature_is_refused_and_not_fed_for_ever() {
+        let header = FrameHeader {
+            rows: 1,
+            columns: 1,
+            samples: 1,
+            bits_allocated: 8,
+            bits_stored: 8,
+            planar: false,
+            photometric: Photometric::Monochrome2,
+        };
+        for bytes in [&[0u8, 0][..], &[0, 0, 0, 12, b'J', b'X'], &[0xFF], &[]] {
+            let syntax_uid = "1.2.840.10008.1.2.4.110";
+            let request = Request { header: &header, syntax_uid, bytes, big_endian: false, inflate_bytes_max: 0 };
+            assert_eq!(JpegXl.decode(&request).err().map(|error| error.code), Some(Code::Truncated), "{bytes:?}");
+        }
+    }
 }
