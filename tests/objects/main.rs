@@ -14,13 +14,14 @@ use std::{
 use bytes::Bytes;
 use overread::{
     deliver::{Kind, PROFILES, Profile},
+    dicom::{Instance, Limits},
     finding::{Finding, Outcome, Report},
     gate::grpc::client::{Client, HeatmapFormat, ResultObject, SegmentationFormat},
     uid::Uid,
 };
 use serde_json::{Value, json};
 use support::{
-    corpus::{Tally, public},
+    corpus::{Tally, public, shared},
     ct::{Scan, scan},
     dicom::{cr, element},
     server::{self, ServerProcess},
@@ -205,7 +206,6 @@ fn with_ball(seed: u64) -> Scan {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen green with every tool: run it with --ignored"]
 async fn what_a_radiograph_shows_is_in_its_objects() {
     let Some(film) = public("RG1_UNCI.dcm") else { return Tally::skip("third_party/testdata (scripts/setup)") };
     let film = std::fs::read(film).expect("readable");
@@ -216,7 +216,6 @@ async fn what_a_radiograph_shows_is_in_its_objects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen green with every tool: run it with --ignored"]
 async fn what_a_series_holds_is_in_its_objects_and_the_same_each_time() {
     let chest = with_ball(31);
     let case = Case::of(&root().join("tests/data/series"), &chest.study, chest.files()).await;
@@ -234,7 +233,6 @@ async fn what_a_series_holds_is_in_its_objects_and_the_same_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen green with every tool: run it with --ignored"]
 async fn the_mask_of_a_tilted_gantry_lies_on_its_slices() {
     // The planes lean back by 0.3 rad, the table moves straight: each slice is shifted within its plane.
     let (sine, cosine) = 0.3f64.sin_cos();
@@ -264,7 +262,6 @@ async fn the_mask_of_a_tilted_gantry_lies_on_its_slices() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen green with every tool: run it with --ignored"]
 async fn what_was_not_found_and_what_was_not_analysed_is_said() {
     // A scan without the ball: nothing to find. Beside it a film that no model here reads.
     let empty = scan(33);
@@ -291,4 +288,19 @@ async fn a_study_that_nothing_could_read_has_a_document_that_says_so() {
     let case = Case::of(&root().join("tests/data/series"), &breast.study, vec![breast.bytes()]).await;
     assert!(case.report.findings.is_empty());
     case.check(&[Kind::NotAnalysed]).await;
+}
+
+/// The shipped MR model on a head without a tumour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_shipped_mr_model_says_of_a_head_is_in_its_report() {
+    let Some(shared) = shared() else { return Tally::skip("the shared corpus is not here") };
+    let folder = shared.join("dicom/series/mr_brain_t1_sag");
+    let paths = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.expect("a series").into_path());
+    let files: Vec<Vec<u8>> = paths.filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap()).collect();
+    let first = Instance::read(&files[0].clone().into(), &Limits::default()).expect("readable");
+    let study = first.header().study.as_str().to_owned();
+    let case = Case::of(&root().join("models"), &study, files).await;
+    let labels: Vec<_> = case.report.findings.iter().map(|finding| finding.label.as_str()).collect();
+    assert!(labels.contains(&"brain_tumour"), "{labels:?}");
+    case.check(&[Kind::Report]).await;
 }
