@@ -64,7 +64,7 @@ fn caption(finding: &Finding, key: Option<&KeySlice>, outline_at: f32) -> Vec<St
     let segments = finding.of_series.as_ref().is_some_and(|of| of.segmentation.is_some());
     lines.push(match segments {
         true => format!("line: {outline_at:.2}, where the mask ends"),
-        false => "heat: what raised the score, no outline".to_owned(),
+        false => "heat: what raised the score; line: half of its peak, no outline".to_owned(),
     });
     lines.push(format!("{} {}, research only", finding.provenance.model, finding.provenance.version));
     lines
